@@ -1,0 +1,131 @@
+"""The protocol of a teacher: one video at a time (`Teacher`), or many in lockstep (`BatchTeacher`).
+
+Boxes are (x, y, w, h) in pixels, 0-based, floats that nobody rounds. Images are uint8 (H, W, 3) in **BGR**
+order, as OpenCV decodes them. A video's boxes are a function of (teacher, options, video) alone: they depend
+neither on the video's neighbours in a batch, nor on the number of workers, nor on what ran before. A teacher that
+draws random numbers seeds its generator from the video's name in `start`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+"""uint8 (H, W, 3), BGR."""
+
+Box = NDArray[np.float32]
+"""float32 (4,): (x, y, w, h), 0-based pixels."""
+
+
+class TeacherError(RuntimeError):
+    """A teacher cannot track this video: the video fails, the run goes on."""
+
+
+class MissingResultError(TeacherError):
+    """A recorded teacher has no (usable) result for this video."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a teacher may know of a video before its first frame.
+
+    Attributes:
+        name: The video's name, for results folders and random seeds.
+        length: Number of frames.
+    """
+
+    name: str
+    length: int
+
+
+@runtime_checkable
+class Teacher(Protocol):
+    """Tracks one video at a time; an instance is used for many videos, one after the other.
+
+    Attributes:
+        version: Raised whenever the teacher's boxes change, so that journals of earlier runs are not reused.
+        needs_images: False for a teacher that never looks at an image; the caller then decodes none and
+            passes None.
+    """
+
+    version: ClassVar[int]
+    needs_images: ClassVar[bool]
+
+    def start(self, image: Image | None, box: Box, task: Task) -> Box:
+        """Forget the previous video and learn the target of this one.
+
+        Args:
+            image: Frame 0.
+            box: The target in frame 0.
+            task: The video's name and length.
+
+        Returns:
+            The teacher's own box for frame 0, float32 (4,); usually `box` itself.
+
+        Raises:
+            TeacherError: If the target cannot be tracked (too small for the features, no result recorded ...).
+        """
+        ...
+
+    def track(self, image: Image | None) -> Box:
+        """Return the box in the next frame, float32 (4,). Any exception fails this video."""
+        ...
+
+
+@runtime_checkable
+class BatchTeacher(Protocol):
+    """Tracks up to `slots` videos in lockstep: one call of a network serves them all.
+
+    The caller starts a video in any free slot at any time, steps every busy slot at once, and frees a slot the
+    moment its video ends or is abandoned.
+    """
+
+    version: ClassVar[int]
+    slots: int
+
+    def start(self, slot: int, image: Image, box: Box, task: Task) -> Box:
+        """Begin a video in a free slot; the same contract as `Teacher.start`."""
+        ...
+
+    def step(self, images: Mapping[int, Image]) -> Mapping[int, Box | Exception]:
+        """Track the next frame of each slot given; a slot that fails answers with its exception."""
+        ...
+
+    def release(self, slot: int) -> None:
+        """Forget the video in a slot."""
+        ...
+
+
+class OneByOne:
+    """A `BatchTeacher` made of independent `Teacher`s, one per slot: the reference for every faster one.
+
+    Args:
+        teachers: One instance per slot.
+    """
+
+    def __init__(self, teachers: list[Teacher]) -> None:
+        self._teachers = teachers
+        self.slots = len(teachers)
+        self.version = teachers[0].version  # type: ignore[misc]
+
+    def start(self, slot: int, image: Image, box: Box, task: Task) -> Box:
+        """Begin a video in a free slot."""
+        return self._teachers[slot].start(image, box, task)
+
+    def step(self, images: Mapping[int, Image]) -> dict[int, Box | Exception]:
+        """Track the next frame of each slot given."""
+        boxes: dict[int, Box | Exception] = {}
+        for slot, image in images.items():
+            try:
+                boxes[slot] = self._teachers[slot].track(image)
+            except Exception as error:  # noqa: BLE001 - handed to the caller, who fails that slot's video
+                boxes[slot] = error
+        return boxes
+
+    def release(self, slot: int) -> None:
+        """Nothing to forget: `start` does."""
