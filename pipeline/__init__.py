@@ -1,0 +1,1 @@
+"""The DVC stages, in the order in which they run: index, track, select, pack, stats, report."""

@@ -1,0 +1,165 @@
+"""Where the work of a stage is done: in this process, in local processes, on a Dask scheduler or a job queue.
+
+Results come back in the order in which they are ready; every stage puts them in the dataset's order itself, so no
+output depends on the number of workers.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, Protocol, TypeVar
+
+from datasets.command_line import progress
+from datasets.errors import DataError
+from pipeline import places
+from pipeline.params import ExecutorParams
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Run(Protocol):
+    """Applies a function to many items somewhere."""
+
+    def __call__(
+        self,
+        function: Callable[[Item], Result],
+        items: Sequence[Item],
+        weights: Sequence[int],
+        label: str,
+        unit: str,
+    ) -> Iterator[tuple[int, Result]]:
+        """Give (number of the item, result) as each gets ready, heaviest first, with a progress bar.
+
+        Args:
+            function: Importable by the workers, and free of side effects: a lost worker's items run again.
+            items: What to apply it to.
+            weights: What each item counts for, in `unit`s.
+            label: The progress bar's title.
+            unit: What the weights count ("frames").
+        """
+        ...
+
+
+@contextmanager
+def executor(params: ExecutorParams, tasks: int | None = None) -> Iterator[Run]:
+    """Give a `Run` for the place that the parameters name.
+
+    Args:
+        params: The section `executor` of params.yaml.
+        tasks: How many items there will be, where known: no more processes than items are started, and none
+            for a single one.
+
+    Raises:
+        DataError: If a scheduler does not answer, or dask-jobqueue or its cluster class is missing.
+    """
+    if params.scheduler is None and params.job_queue is None:
+        workers = min(params.workers or cores(), tasks if tasks is not None else 2**31)
+        if workers <= 1:
+            yield _here
+            return
+    else:
+        workers = 0
+    with ExitStack() as stack:
+        client = _client(params, workers, stack)
+
+        def run(
+            function: Callable[[Item], Result],
+            items: Sequence[Item],
+            weights: Sequence[int],
+            label: str,
+            unit: str,
+        ) -> Iterator[tuple[int, Result]]:
+            return _on(client, function, items, weights, label, unit)
+
+        yield run
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _heaviest_first(weights: Sequence[int]) -> list[int]:
+    return sorted(range(len(weights)), key=lambda number: -weights[number])
+
+
+def _here(
+    function: Callable[[Item], Result], items: Sequence[Item], weights: Sequence[int], label: str, unit: str
+) -> Iterator[tuple[int, Result]]:
+    """Run everything in this process."""
+    with progress(label, sum(weights), unit) as advance:
+        for number in _heaviest_first(weights):
+            yield number, function(items[number])
+            advance(weights[number])
+
+
+def _on(
+    client: Any,  # noqa: ANN401 - distributed has no types
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    weights: Sequence[int],
+    label: str,
+    unit: str,
+) -> Iterator[tuple[int, Result]]:
+    """Run everything on a Dask cluster."""
+    from distributed import as_completed
+
+    order = _heaviest_first(weights)
+    futures = client.map(function, [items[number] for number in order], pure=False, batch_size=64)
+    numbers = {future.key: number for future, number in zip(futures, order, strict=True)}
+    # The futures are forgotten one by one, and their results with them: memory stays flat over a long run.
+    waiting = as_completed(futures, with_results=True)
+    del futures
+    with progress(label, sum(weights), unit) as advance:
+        for future, result in waiting:
+            number = numbers.pop(future.key)
+            yield number, result
+            advance(weights[number])
+
+
+def _client(params: ExecutorParams, workers: int, stack: ExitStack) -> Any:  # noqa: ANN401 - distributed has no types
+    """Start or reach the cluster that the parameters name, until the stack closes."""
+    from distributed import Client, LocalCluster
+
+    logging.getLogger("distributed").setLevel(logging.ERROR)
+    if params.scheduler is not None:
+        try:
+            return stack.enter_context(Client(params.scheduler, timeout=10))
+        except (OSError, ValueError) as error:
+            raise DataError(
+                places.PARAMS,
+                f"executor.scheduler = {params.scheduler!r} does not answer ({error})",
+                "Start `dask scheduler` there, or set it to null to work on this machine",
+            ) from error
+    if params.job_queue is not None:
+        cluster = stack.enter_context(_job_queue(params))
+        cluster.scale(jobs=params.job_queue.jobs)
+    else:
+        # One thread per process: OpenCV, NumPy and the trackers would fight over the cores otherwise.
+        cluster = stack.enter_context(
+            LocalCluster(
+                n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None, memory_limit=0
+            )
+        )
+    return stack.enter_context(Client(cluster))
+
+
+def _job_queue(params: ExecutorParams) -> Any:  # noqa: ANN401 - dask-jobqueue has no types
+    queue = params.job_queue
+    assert queue is not None
+    try:
+        import dask_jobqueue
+    except ImportError as error:
+        raise DataError(
+            places.PARAMS, "executor.job_queue needs dask-jobqueue, which is not installed", "pip install '.[cluster]'"
+        ) from error
+    known = sorted(name for name in vars(dask_jobqueue) if name.endswith("Cluster"))
+    if queue.cluster not in known:
+        raise DataError(
+            places.PARAMS, f"executor.job_queue.cluster = {queue.cluster!r} is unknown", f"Use one of {', '.join(known)}"
+        )
+    return getattr(dask_jobqueue, queue.cluster)(**queue.options)

@@ -1,0 +1,209 @@
+"""params.yaml as a typed, validated record; an error names the file, the key, the value and the remedy."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from datasets.errors import DataError
+from pipeline import places
+
+POOL = "P"
+"""Name of the pool of all teachers, as in the paper's T_P."""
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Section(BaseModel):
+    """A part of params.yaml: unknown keys are errors, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class DatasetParams(Section):
+    """The source videos: these three lines are what a user changes first."""
+
+    kind: Literal["got10k", "otb", "uav123", "uav123_10fps", "lasot", "vot", "synthetic"] = "synthetic"
+    root: Path
+    split: str | None = None
+    exclude: Path | None = None
+    """A text file of video names to leave out, one per line (VOT's 1,000 prohibited videos, for example)."""
+
+    @property
+    def spec(self) -> str:
+        """KIND:ROOT[:SPLIT], as the command lines spell it."""
+        return f"{self.kind}:{self.root}" + (f":{self.split}" if self.split else "")
+
+
+class SyntheticParams(Section):
+    """The procedural videos that `kind: synthetic` makes when `root` does not hold them yet."""
+
+    videos: int = Field(40, ge=1)
+    seed: int = Field(0, ge=0)
+    max_length: int = Field(120, ge=2)
+
+
+class TeacherParams(BaseModel):
+    """One teacher of the pool: the tracker that it uses, and that tracker's own options."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    use: str
+    """A name that `python -m teachers list` shows; the teacher's own name where it is left out."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Everything but `use`."""
+        return dict(self.model_extra or {})
+
+
+class TrackParams(Section):
+    """How far a teacher follows a video."""
+
+    stop_below: Share | None = 0.5
+    """Abandon a video at the first frame whose overlap is not above this: no β from here on can keep it any
+    more. null tracks every video to its end. A β below it needs it lowered, and tracks again what it cut."""
+
+
+class SelectParams(Section):
+    """Which trajectories are kept, and which windows are cut from them (paper, Section 4.1)."""
+
+    betas: tuple[Share, ...] = (0.5, 0.6, 0.7, 0.8, 0.9)
+    absent: Literal["fail", "ignore"] = "fail"
+    """Whether a frame without the target fails the trajectory (the literal reading) or does not count."""
+    window_length: int = Field(32, ge=2)
+    window_stride: int = Field(10, ge=1)
+    windows_per_video: int = Field(5, ge=1)
+    seed: int = Field(0, ge=0)
+
+    @field_validator("betas")
+    @classmethod
+    def _distinct_and_rising(cls, betas: tuple[float, ...]) -> tuple[float, ...]:
+        if not betas:
+            raise ValueError("at least one β is needed")
+        if list(betas) != sorted(set(betas)):
+            raise ValueError("write each β once, the smallest first")
+        return betas
+
+
+class PackParams(Section):
+    """How the pixels of the windows are kept; see docs/transfer-set-format.md."""
+
+    pixels: Literal["region", "source"] = "region"
+    context: float = Field(3.0, ge=1.5)
+    """Side of the kept region in sides of the target; the student sees 1.5."""
+    quality: int = Field(92, ge=50, le=100)
+    """JPEG quality of `region`; `source` keeps the source files' own bytes."""
+
+
+class JobQueueParams(Section):
+    """Workers on a cluster's job queue, through dask-jobqueue (`pip install .[cluster]`)."""
+
+    cluster: str
+    """A class of `dask_jobqueue`: SLURMCluster, PBSCluster, SGECluster, LSFCluster, HTCondorCluster ..."""
+    jobs: int = Field(ge=1)
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Arguments of that class: queue, cores, memory, walltime ..."""
+
+
+class ExecutorParams(Section):
+    """Where the work of a stage is done; no output depends on it, so changing it re-runs nothing."""
+
+    workers: int | None = Field(None, ge=1)
+    """Local worker processes; null: one per core. 1 works in the stage's own process."""
+    scheduler: str | None = None
+    """Address of a running Dask scheduler, tcp://host:8786, whose workers see the same folders."""
+    job_queue: JobQueueParams | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if self.scheduler and self.job_queue:
+            raise ValueError("give a scheduler or a job_queue, not both")
+        return self
+
+
+class Params(Section):
+    """All of params.yaml."""
+
+    dataset: DatasetParams
+    synthetic: SyntheticParams = SyntheticParams.model_validate({})
+    teachers: dict[str, TeacherParams] = Field(min_length=1)
+    track: TrackParams = TrackParams.model_validate({})
+    select: SelectParams = SelectParams.model_validate({})
+    pack: PackParams = PackParams.model_validate({})
+    executor: ExecutorParams = ExecutorParams.model_validate({})
+
+    @field_validator("teachers", mode="before")
+    @classmethod
+    def _named(cls, teachers: object) -> object:
+        if not isinstance(teachers, dict):
+            raise ValueError("this is a mapping from a teacher's name to its options ({} for none)")  # noqa: TRY004
+        for name in teachers:
+            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_+-]*", str(name)):
+                raise ValueError(f"{name!r} names files: use letters, digits, '_', '+' and '-'")
+            if str(name) in (POOL, "pool"):
+                raise ValueError(f"{name!r} is the name of the pool of all teachers: choose another")
+        return {name: {"use": name, **(options or {})} for name, options in teachers.items()}
+
+    @model_validator(mode="after")
+    def _betas_are_tracked(self) -> Self:
+        lowest, stop = min(self.select.betas), self.track.stop_below
+        if stop is not None and lowest < stop:
+            raise ValueError(
+                f"select.betas asks for β = {lowest:g}, but track.stop_below = {stop:g} abandons videos above that: "
+                f"set track.stop_below to {lowest:g} or less"
+            )
+        return self
+
+
+def read_params(path: Path = places.PARAMS) -> Params:
+    """Read and check params.yaml.
+
+    Raises:
+        DataError: If it is missing, is not YAML, or holds a key or value that is not allowed; the message lists
+            every offending key with its value.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise DataError(path, f"cannot be read ({error})", "Run from the folder that holds params.yaml") from error
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        row = mark.line + 1 if mark is not None else None
+        raise DataError(path, f"is not YAML ({error})", "Mend the syntax of that line", row) from error
+    try:
+        return Params.model_validate(document)
+    except ValidationError as error:
+        raise DataError(path, _complaints(error), "Compare with the comments in params.yaml") from error
+
+
+def _complaints(error: ValidationError) -> str:
+    """One clause per offending key: its dotted name, its value, what is wrong, what may have been meant."""
+    clauses = []
+    for detail in error.errors():
+        key = ".".join(str(part) for part in detail["loc"]) or "the whole file"
+        message = detail["msg"].removeprefix("Value error, ")
+        if detail["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(str(detail["loc"][-1]), _allowed(detail["loc"][:-1]), n=1)
+            message = "there is no such key" + (f"; did you mean {near[0]}?" if near else "")
+        value = "" if detail["type"] == "missing" or not detail["loc"] else f" = {detail['input']!r}"
+        clauses.append(f"{key}{value}: {message}")
+    return "; ".join(clauses)
+
+
+def _allowed(section: tuple[int | str, ...]) -> list[str]:
+    """The keys that the section at this place of params.yaml may hold."""
+    model: type[BaseModel] = Params
+    for part in section:
+        annotation = model.model_fields[str(part)].annotation if str(part) in model.model_fields else None
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        model = annotation
+    return list(model.model_fields)

@@ -1,0 +1,31 @@
+"""Where each stage puts what it makes, relative to the folder of `dvc.yaml`.
+
+Everything under `data/` is large and kept by DVC; `report/` is small and meant for git.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+PARAMS = Path("params.yaml")
+
+INDEX = Path("data/index.h5")
+TRAJECTORIES = Path("data/trajectories")
+SELECTION = Path("data/selection.h5")
+TRANSFER = Path("data/transfer")
+FRAMES = TRANSFER / "frames.h5"
+
+JOURNAL = Path("data/journal")
+"""What a killed run resumes from; not an output of any stage, so DVC leaves it alone."""
+
+REPORT = Path("report")
+
+
+def trajectories(teacher: str) -> Path:
+    """The trajectories of one teacher over all videos."""
+    return TRAJECTORIES / f"{teacher}.h5"
+
+
+def transfer_set(pool: str, beta: float) -> Path:
+    """The transfer set of one pool and one β: `kcf-0.5.h5`, and `P-0.5.h5` for the pool of all teachers."""
+    return TRANSFER / f"{pool}-{beta:g}.h5"

@@ -1,0 +1,47 @@
+"""The source videos as a worker process sees them: opened once per process, read one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from datasets import open_dataset
+from datasets.errors import DataError
+from datasets.video import Video, VideoDataset
+
+
+@lru_cache(maxsize=2)
+def opened(spec: str, exclude: Path | None) -> VideoDataset:
+    """A dataset, opened once per process."""
+    return open_dataset(spec, exclude)
+
+
+def read_annotations(spec: str, exclude: Path | None, names: Sequence[str]) -> list[tuple[Video, str]]:
+    """Read some videos and their digests.
+
+    The paths of the images stay in the worker: only the digest of them matters to the index.
+    """
+    dataset = opened(spec, exclude)
+    answer = []
+    for name in names:
+        video = dataset[name]
+        bare = Video(video.name, (), video.ground_truth, video.absent, video.object_class, video.notes)
+        answer.append((bare, video.digest()))
+    return answer
+
+
+def read_unchanged(spec: str, exclude: Path | None, name: str, digest: str) -> Video:
+    """Read one video and make sure that it is still the one that was indexed.
+
+    Raises:
+        DataError: If its images or annotation changed since.
+    """
+    video = opened(spec, exclude)[name]
+    if video.digest() != digest:
+        raise DataError(
+            video.frames[0].parent,
+            "the video's images or annotation changed since the dataset was indexed",
+            "Run `dvc repro --force index`, then `dvc repro`",
+        )
+    return video
