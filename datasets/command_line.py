@@ -1,0 +1,88 @@
+"""What the command lines of all packages share: sub-commands, errors in one line, progress bars."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Protocol
+
+import tyro
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Command(Protocol):
+    """A sub-command: a frozen dataclass whose fields are the options and whose docstring is the help."""
+
+    def run(self) -> int:
+        """Do the work and return the exit code."""
+        ...
+
+
+def run_command(
+    commands: dict[str, type], prog: str, description: str | None = None, args: Sequence[str] | None = None
+) -> int:
+    """Parse the command line and run the sub-command that it names.
+
+    What a user can mend (ValueError, of which DataError is one, and a missing or forbidden file) ends as one
+    message on stderr and exit code 2. Anything else is a defect of the program and keeps its traceback.
+
+    Args:
+        commands: Sub-commands by name, each a `Command`.
+        prog: The program's name in usage and errors, such as `python -m datasets`.
+        description: The help's first lines.
+        args: The arguments; None for those of the process.
+
+    Returns:
+        The exit code: the sub-command's own, 2 after a user's error, 130 after Ctrl-C.
+    """
+    command: Command = tyro.extras.subcommand_cli_from_dict(
+        dict(commands), prog=prog, description=description, args=args, config=(tyro.conf.FlagCreatePairsOff,)
+    )
+    return guarded(command, prog)
+
+
+def guarded(command: Command, prog: str) -> int:
+    """Run a command with the errors of a user turned into one message and exit code 2 (see `run_command`)."""
+    try:
+        return command.run()
+    except BrokenPipeError:  # `... | head` has seen enough
+        sys.stderr.close()
+        return 141
+    except (ValueError, FileNotFoundError, PermissionError, FileExistsError, NotADirectoryError) as error:
+        sys.stdout.flush()
+        print(f"{prog}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{prog}: interrupted", file=sys.stderr)
+        return 130
+
+
+def progress(unit: str = "") -> Progress:
+    """A progress bar on stderr, hidden where that is not a terminal; use it as a context manager.
+
+    Args:
+        unit: What is counted, such as `videos`.
+    """
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeElapsedColumn(),
+        TextColumn("elapsed,"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+        console=console,
+        disable=not console.is_terminal,
+    )

@@ -1,0 +1,124 @@
+"""What all readers share: videos by name, read one at a time."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from datasets.errors import DataError
+from datasets.image_files import ImageFiles, matched
+from datasets.names import without
+from datasets.video import Video, absence
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from datasets.boxes import Boxes
+
+
+class FolderDataset(ABC):
+    """A dataset on disk, a `datasets.video.VideoDataset`. It holds names only, and can be pickled.
+
+    Attributes:
+        kind: The KIND of `KIND:ROOT[:SPLIT]`.
+        root: The folder that the user gave.
+        split: The split's name, or None where the benchmark has none.
+        names: All videos' names, in the dataset's own order.
+    """
+
+    def __init__(self, kind: str, root: Path, split: str | None, names: Sequence[str]) -> None:
+        self.kind = kind
+        self.root = root
+        self.split = split
+        self.names: Sequence[str] = tuple(names)
+        self._known = frozenset(names)
+
+    @property
+    def spec(self) -> str:
+        """How a user names the dataset."""
+        return f"{self.kind}:{self.root}" + (f":{self.split}" if self.split else "")
+
+    def __len__(self) -> int:
+        """Number of videos."""
+        return len(self.names)
+
+    def __repr__(self) -> str:
+        return f"<{self.spec}, {len(self)} videos>"
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._known
+
+    def __getitem__(self, name: str) -> Video:
+        """Read one video's annotation and list its images.
+
+        Raises:
+            KeyError: If there is no such video.
+            DataError: If its files are not what they have to be.
+        """
+        if name not in self._known:
+            raise KeyError(f"{self.spec} has no video {name!r}")
+        return self._read(name)
+
+    def __iter__(self) -> Iterator[Video]:
+        return (self._read(name) for name in self.names)
+
+    def exclude(self, listed: Path) -> None:
+        """Drop the videos named in a text file (see `datasets.names.without`)."""
+        self.names = without(self.names, listed)
+        self._known = frozenset(self.names)
+
+    @abstractmethod
+    def _read(self, name: str) -> Video:
+        """Read a video whose name is known."""
+
+
+def annotated(
+    name: str,
+    images: ImageFiles,
+    boxes: Boxes,
+    flags: NDArray[np.bool_] | None = None,
+    object_class: str = "",
+    notes: tuple[str, ...] = (),
+) -> Video:
+    """A video of images and boxes, by the rule of `datasets.image_files.matched`."""
+    frames, rows, decisions = matched(images, len(boxes))
+    kept = boxes[:rows]
+    absent = absence(kept, None if flags is None else flags[:rows])
+    return Video(name, frames, kept, absent, object_class, (*notes, *decisions))
+
+
+def fitted(flags: NDArray[np.bool_], rows: int, label: str) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
+    """Bring absence flags to the length of the boxes: what is missing counts as not flagged, with a note."""
+    if len(flags) == rows:
+        return flags, ()
+    note = f"{label} has {len(flags)} rows for {rows} boxes; frames without a row count as not flagged"
+    return np.concatenate([flags, np.zeros(max(rows - len(flags), 0), bool)])[:rows], (note,)
+
+
+def existing_folder(path: Path, remedy: str) -> Path:
+    """`path`, if it is a folder.
+
+    Raises:
+        DataError: If it is not; the message says what is there instead.
+    """
+    if path.is_dir():
+        return path
+    if path.exists():
+        raise DataError(path, "this is a file, not a folder", remedy)
+    raise DataError(path, f"there is no such folder; {contents(path.parent)}", remedy)
+
+
+def contents(folder: Path, limit: int = 8) -> str:
+    """What lies in a folder, in words, for a message."""
+    if not folder.is_dir():
+        return f"nor is there {folder}"
+    entries = sorted(
+        p.name + ("/" if p.is_dir() else "") for p in folder.iterdir() if not p.name.startswith(".")
+    )
+    shown = ", ".join(entries[:limit]) + (f" and {len(entries) - limit} more" if len(entries) > limit else "")
+    return f"{folder} holds {shown or 'nothing'}"

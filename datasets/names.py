@@ -1,0 +1,73 @@
+"""Lists of video names: read with suspicion, because a name becomes a path."""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from typing import TYPE_CHECKING
+
+from datasets.errors import DataError
+from datasets.rows import read_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+
+def read_names(path: Path, what: str = "video") -> tuple[str, ...]:
+    """Read a list of names, one per line; blank lines and lines that start with '#' do not count.
+
+    Args:
+        path: The text file.
+        what: What the names are of, for the messages.
+
+    Raises:
+        DataError: If the file is missing or holds no name; if a name leaves its folder ('../x', '/x', 'a/b')
+            or stands there twice.
+    """
+    try:
+        text = read_bytes(path).decode("utf-8")
+    except UnicodeDecodeError as error:
+        remedy = "Save the list as UTF-8, one name per line"
+        raise DataError(path, f"the list is not text ({error.reason})", remedy) from None
+    first_at: dict[str, int] = {}
+    for row, line in enumerate(text.splitlines(), start=1):
+        name = line.strip()
+        if not name or name.startswith("#"):
+            continue
+        if name in {".", ".."} or any(c in name for c in '/\\\0:*?"<>|'):
+            remedy = f"Write the {what}'s plain folder name, without a path"
+            raise DataError(path, f"{name!r} is not a {what} name but leads elsewhere", remedy, row)
+        if name in first_at:
+            problem = f"{name!r} stands here a second time (first in line {first_at[name]})"
+            raise DataError(path, problem, "Remove one of the two lines", row)
+        first_at[name] = row
+    if not first_at:
+        raise DataError(path, f"the list holds no {what} name", f"Write one {what} name per line")
+    return tuple(first_at)
+
+
+def without(names: Sequence[str], exclude: Path) -> tuple[str, ...]:
+    """`names` in their order without those listed in the file `exclude`.
+
+    Names that the dataset does not have are reported by a `UserWarning`: an exclusion list for another
+    dataset, or with a slip, must not pass for an applied one.
+
+    Raises:
+        DataError: If the list cannot be read, or nothing would be left.
+    """
+    excluded = read_names(exclude)
+    unknown = sorted(set(excluded) - set(names))
+    if unknown:
+        close = difflib.get_close_matches(unknown[0], names[:10_000], n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        warnings.warn(
+            f"{exclude}: {len(unknown)} of {len(excluded)} excluded names are not in the dataset, such as "
+            f"{unknown[0]!r}{hint}",
+            stacklevel=3,
+        )
+    dropped = set(excluded)
+    kept = tuple(name for name in names if name not in dropped)
+    if not kept:
+        raise DataError(exclude, f"the list excludes all {len(names)} videos", "Remove the names to be kept")
+    return kept
