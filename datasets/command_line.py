@@ -51,6 +51,12 @@ def run_command(
     return guarded(command, prog)
 
 
+def run_only_command(command: type, prog: str, args: Sequence[str] | None = None) -> int:
+    """Parse the command line of a program without sub-commands and run it; see `run_command`."""
+    parsed: Command = tyro.cli(command, prog=prog, args=args, config=(tyro.conf.FlagCreatePairsOff,))
+    return guarded(parsed, prog)
+
+
 def guarded(command: Command, prog: str) -> int:
     """Run a command with the errors of a user turned into one message and exit code 2 (see `run_command`)."""
     try:

@@ -91,10 +91,11 @@ def _here(
     function: Callable[[Item], Result], items: Sequence[Item], weights: Sequence[int], label: str, unit: str
 ) -> Iterator[tuple[int, Result]]:
     """Run everything in this process."""
-    with progress(label, sum(weights), unit) as advance:
+    with progress(unit) as bar:
+        task = bar.add_task(label, total=sum(weights))
         for number in _heaviest_first(weights):
             yield number, function(items[number])
-            advance(weights[number])
+            bar.advance(task, weights[number])
 
 
 def _on(
@@ -114,11 +115,12 @@ def _on(
     # The futures are forgotten one by one, and their results with them: memory stays flat over a long run.
     waiting = as_completed(futures, with_results=True)
     del futures
-    with progress(label, sum(weights), unit) as advance:
+    with progress(unit) as bar:
+        task = bar.add_task(label, total=sum(weights))
         for future, result in waiting:
             number = numbers.pop(future.key)
             yield number, result
-            advance(weights[number])
+            bar.advance(task, weights[number])
 
 
 def _client(params: ExecutorParams, workers: int, stack: ExitStack) -> Any:  # noqa: ANN401 - distributed has no types

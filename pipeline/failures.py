@@ -11,7 +11,7 @@ from pathlib import Path
 
 import tyro
 
-from datasets.command_line import run_command
+from datasets.command_line import run_only_command
 from datasets.errors import DataError
 from pipeline import places
 
@@ -57,4 +57,4 @@ def failed(path: Path) -> list[tuple[str, str, str]]:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(Command, "python -m pipeline.failures"))
+    sys.exit(run_only_command(Command, "python -m pipeline.failures"))

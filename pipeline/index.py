@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from datasets import open_dataset
 from datasets.boxes import Boxes
-from datasets.command_line import run_command
+from datasets.command_line import run_only_command
 from datasets.errors import DataError
 from datasets.video import Video
 from pipeline import places
@@ -174,4 +174,4 @@ class Command:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(Command, "python -m pipeline.index"))
+    sys.exit(run_only_command(Command, "python -m pipeline.index"))

@@ -18,7 +18,7 @@ import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
-from datasets.command_line import run_command
+from datasets.command_line import run_only_command
 from pipeline import places
 from pipeline.columns import read_columns, write_columns
 from pipeline.index import Index
@@ -186,4 +186,4 @@ class Command:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(Command, "python -m pipeline.select"))
+    sys.exit(run_only_command(Command, "python -m pipeline.select"))

@@ -15,7 +15,7 @@ from pathlib import Path
 import tyro
 from blake3 import blake3
 
-from datasets.command_line import run_command
+from datasets.command_line import run_only_command
 from datasets.errors import DataError
 from pipeline import places
 from pipeline.executor import executor
@@ -120,4 +120,4 @@ class Command:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(Command, "python -m pipeline.track"))
+    sys.exit(run_only_command(Command, "python -m pipeline.track"))
