@@ -1,19 +1,23 @@
 """The protocol of a teacher: one video at a time (`Teacher`), or many in lockstep (`BatchTeacher`).
 
 Boxes are (x, y, w, h) in pixels, 0-based, floats that nobody rounds. Images are uint8 (H, W, 3) in **BGR**
-order, as OpenCV decodes them. A video's boxes are a function of (teacher, options, video) alone: they depend
-neither on the video's neighbours in a batch, nor on the number of workers, nor on what ran before. A teacher that
-draws random numbers seeds its generator from the video's name in `start`.
+order, as OpenCV decodes them. A video's boxes are a function of (teacher, options, video) alone: they
+depend neither on the video's neighbours in a batch, nor on the number of workers, nor on what ran before. A
+teacher that draws random numbers seeds its generator from the video's name in `start`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+
+from datasets.boxes import is_valid
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Image = NDArray[np.uint8]
 """uint8 (H, W, 3), BGR."""
@@ -28,6 +32,34 @@ class TeacherError(RuntimeError):
 
 class MissingResultError(TeacherError):
     """A recorded teacher has no (usable) result for this video."""
+
+
+def checked_box(box: object, where: str) -> Box:
+    """Return what a teacher returned as a box: float32 (4,), finite, with a positive width and height.
+
+    Args:
+        box: An array or sequence of four numbers.
+        where: Begins the message: "video Woman_01, frame 3".
+
+    Raises:
+        TeacherError: If it is anything else; the message holds the value.
+    """
+    try:
+        # A number too large for float32 becomes infinite, and is refused below.
+        with np.errstate(over="ignore"):
+            values = np.asarray(box, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise TeacherError(f"{where}: the teacher returned {box!r}, not four numbers (x, y, w, h)") from error
+    if values.shape != (4,):
+        raise TeacherError(
+            f"{where}: the teacher returned {box!r} of shape {values.shape}, not a box (x, y, w, h)"
+        )
+    if not is_valid(values):
+        raise TeacherError(
+            f"{where}: the teacher returned (x, y, w, h) = {tuple(values.tolist())}, "
+            "which is not finite with a positive size"
+        )
+    return values
 
 
 @dataclass(frozen=True)
@@ -68,7 +100,7 @@ class Teacher(Protocol):
             The teacher's own box for frame 0, float32 (4,); usually `box` itself.
 
         Raises:
-            TeacherError: If the target cannot be tracked (too small for the features, no result recorded ...).
+            TeacherError: If the target cannot be tracked (too small for the features, no result recorded).
         """
         ...
 
@@ -81,8 +113,8 @@ class Teacher(Protocol):
 class BatchTeacher(Protocol):
     """Tracks up to `slots` videos in lockstep: one call of a network serves them all.
 
-    The caller starts a video in any free slot at any time, steps every busy slot at once, and frees a slot the
-    moment its video ends or is abandoned.
+    The caller starts a video in any free slot at any time, steps every busy slot at once, and frees a slot
+    the moment its video ends or is abandoned.
     """
 
     version: ClassVar[int]
@@ -111,7 +143,7 @@ class OneByOne:
     def __init__(self, teachers: list[Teacher]) -> None:
         self._teachers = teachers
         self.slots = len(teachers)
-        self.version = teachers[0].version  # type: ignore[misc]
+        self.version = teachers[0].version
 
     def start(self, slot: int, image: Image, box: Box, task: Task) -> Box:
         """Begin a video in a free slot."""

@@ -1,0 +1,155 @@
+"""The teachers that come with the project, in the order in which `python -m teachers list` shows them."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One teacher of the catalogue; nothing is imported until `load`.
+
+    Attributes:
+        name: What a user writes.
+        what: One line.
+        reference: The paper.
+        licence: The licence of the code and, where it needs any, of the published weights.
+        target: `module:attribute` of its class.
+        needs: Its options without a default: files, usually.
+        remedy: Where those come from.
+        light: Whether its module is cheap to import, so that a listing may ask it whether it can run.
+    """
+
+    name: str
+    what: str
+    reference: str
+    licence: str
+    target: str
+    needs: tuple[str, ...] = ()
+    remedy: str = ""
+    light: bool = True
+
+    def load(self) -> Any:  # noqa: ANN401 - a class or function, checked by the registry
+        """Import the teacher's class."""
+        return load(self.target)
+
+
+def load(target: str) -> Any:  # noqa: ANN401 - whatever is there
+    """Import `module:attribute`, where the attribute may be dotted."""
+    module, _, attribute = target.partition(":")
+    found: Any = importlib.import_module(module)
+    for part in attribute.split("."):
+        found = getattr(found, part)
+    return found
+
+
+_OPENCV = "Apache-2.0"
+
+CATALOGUE = (
+    Entry(
+        "kcf",
+        "kernelized correlation filter on HOG, equal to the authors' published boxes",
+        "Henriques et al., High-Speed Tracking with Kernelized Correlation Filters, TPAMI 2015",
+        "MIT",
+        "teachers.kcf:Kcf",
+        light=False,
+    ),
+    Entry(
+        "recorded",
+        "replays the boxes of a results folder (GOT-10k toolkit, OTB, pysot, pytracking)",
+        "",
+        "MIT",
+        "teachers.recorded:Recorded",
+        needs=("results", "tracker"),
+        remedy="results is the folder that holds one folder per tracker, tracker the name of one of them",
+    ),
+    Entry(
+        "csrt",
+        "correlation filter with channel and spatial reliability (OpenCV)",
+        "Lukezic et al., Discriminative Correlation Filter with Channel and Spatial Reliability, CVPR 2017",
+        _OPENCV,
+        "teachers.opencv:Csrt",
+    ),
+    Entry(
+        "mosse",
+        "minimum output sum of squared error filter (OpenCV)",
+        "Bolme et al., Visual Object Tracking using Adaptive Correlation Filters, CVPR 2010",
+        _OPENCV,
+        "teachers.opencv:Mosse",
+    ),
+    Entry(
+        "opencv-kcf",
+        "kernelized correlation filter on grey values and colour names (OpenCV)",
+        "Henriques et al., TPAMI 2015; Danelljan et al., Adaptive Color Attributes, CVPR 2014",
+        _OPENCV,
+        "teachers.opencv:OpenCVKcf",
+    ),
+    Entry(
+        "mil",
+        "multiple instance learning on Haar features (OpenCV)",
+        "Babenko et al., Visual Tracking with Online Multiple Instance Learning, CVPR 2009",
+        _OPENCV,
+        "teachers.opencv:Mil",
+    ),
+    Entry(
+        "boosting",
+        "online AdaBoost on Haar features (OpenCV)",
+        "Grabner et al., Real-Time Tracking via On-line Boosting, BMVC 2006",
+        _OPENCV,
+        "teachers.opencv:Boosting",
+    ),
+    Entry(
+        "medianflow",
+        "forward-backward optical flow (OpenCV)",
+        "Kalal et al., Forward-Backward Error: Automatic Detection of Tracking Failures, ICPR 2010",
+        _OPENCV,
+        "teachers.opencv:MedianFlow",
+    ),
+    Entry(
+        "tld",
+        "tracking, learning, detection (OpenCV)",
+        "Kalal et al., Tracking-Learning-Detection, TPAMI 2012",
+        _OPENCV,
+        "teachers.opencv:Tld",
+    ),
+    Entry(
+        "nano",
+        "NanoTrack, a light Siamese network (OpenCV)",
+        "github.com/HonglinChu/SiamTrackers, NanoTrack",
+        f"{_OPENCV}; weights Apache-2.0",
+        "teachers.opencv:Nano",
+        needs=("backbone", "neckhead"),
+        remedy="Both .onnx files of NanoTrack version 1 or 2 are in "
+        "https://github.com/HonglinChu/SiamTrackers/tree/master/NanoTrack/models (OpenCV cannot read "
+        "version 3's)",
+    ),
+    Entry(
+        "vit",
+        "VitTrack, a light vision transformer (OpenCV)",
+        "github.com/opencv/opencv_zoo, object_tracking_vittrack",
+        f"{_OPENCV}; weights Apache-2.0",
+        "teachers.opencv:Vit",
+        needs=("net",),
+        remedy="The .onnx file is in https://github.com/opencv/opencv_zoo/tree/main/models/object_tracking_vittrack",
+    ),
+    Entry(
+        "dasiamrpn",
+        "distractor-aware Siamese region proposals (OpenCV)",
+        "Zhu et al., Distractor-aware Siamese Networks for Visual Object Tracking, ECCV 2018",
+        f"{_OPENCV}; weights MIT",
+        "teachers.opencv:DaSiamRpn",
+        needs=("kernel_cls1", "kernel_r1", "model"),
+        remedy="The header of OpenCV's samples/dnn/dasiamrpn_tracker.py says where the three .onnx files are",
+    ),
+    Entry(
+        "goturn",
+        "regression by a deep network (OpenCV 4)",
+        "Held et al., Learning to Track at 100 FPS with Deep Regression Networks, ECCV 2016",
+        f"{_OPENCV}; weights MIT",
+        "teachers.opencv:Goturn",
+        needs=("modelBin", "modelTxt"),
+        remedy="Both files are in https://github.com/spmallick/goturn-files",
+    ),
+)

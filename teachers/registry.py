@@ -1,0 +1,204 @@
+"""Names and options to teachers.
+
+`use` is one of three things:
+
+- a name of the catalogue (`kcf`, `csrt` ...): `python -m teachers list` shows them;
+- a name that an installed package gives through the entry point group `tracking_by_trackers.teachers`;
+- `module:callable`, any importable class or function that builds a teacher, or a tracker in the style of the
+  GOT-10k toolkit (`init(image, box)`, `update(image)`), which `teachers.adapted` then wraps.
+
+Nothing is imported before it is asked for. See docs/adding-a-teacher.md.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING
+
+from teachers import adapted
+from teachers.base import Teacher
+from teachers.catalogue import CATALOGUE, Entry, load
+from teachers.options import Factory, TeacherConfigError, checked_options, parameters_of, required, written
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+GROUP = "tracking_by_trackers.teachers"
+"""The entry point group of third parties: name -> a callable `(**options) -> Teacher`."""
+
+_BUILT_IN: Mapping[str, Entry] = {entry.name: entry for entry in CATALOGUE}
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a listing says of one teacher.
+
+    Attributes:
+        name: What a user writes.
+        what: One line.
+        reference: The paper or project, "" where nobody says.
+        licence: Of the code and of published weights, "" where nobody says.
+        origin: "built in", or the package that gives it.
+        needs: Options that have to be given.
+        problem: Why it cannot run here whatever the options, "" if it can.
+        options: Each as `name: type = default`; empty unless they were asked for.
+    """
+
+    name: str
+    what: str
+    reference: str
+    licence: str
+    origin: str
+    needs: tuple[str, ...] = ()
+    problem: str = ""
+    options: tuple[str, ...] = ()
+
+    @property
+    def state(self) -> str:
+        """`ready`, what has to be given, or why it cannot run."""
+        return self.problem or (f"needs {', '.join(self.needs)}" if self.needs else "ready")
+
+
+def names() -> list[str]:
+    """All teachers that have a name: the catalogue's, then installed packages' in alphabetical order."""
+    return [*_BUILT_IN, *sorted(_installed())]
+
+
+def create(use: str, options: Mapping[str, object]) -> Teacher:
+    """Build a teacher.
+
+    Args:
+        use: Its name or `module:callable`.
+        options: Its options, as YAML gives them.
+
+    Raises:
+        TeacherConfigError: If there is no such teacher, it cannot be imported or run here, or an option is
+            wrong.
+        TeacherError: If it cannot be built for another reason that it knows.
+    """
+    factory = _factory(use)
+    teacher = factory(**checked_options(use, factory, options, _remedy(use)))
+    if not isinstance(teacher, Teacher):
+        missing = [a for a in ("version", "needs_images", "start", "track") if not hasattr(teacher, a)]
+        raise TeacherConfigError(
+            f"teacher {use!r}: a {type(teacher).__name__} is not a teacher, it lacks {', '.join(missing)}. "
+            "See docs/adding-a-teacher.md"
+        )
+    return teacher
+
+
+def validate(use: str, options: Mapping[str, object]) -> None:
+    """Check a teacher's name and options without building it.
+
+    Raises:
+        TeacherConfigError: As `create` does, with every wrong option, its value, and the valid ones.
+    """
+    checked_options(use, _factory(use), options, _remedy(use))
+
+
+def version_of(use: str) -> int:
+    """The version of a teacher's boxes, which a journal keeps beside them.
+
+    Raises:
+        TeacherConfigError: If there is no such teacher or it does not say.
+    """
+    factory = _factory(use)
+    version = getattr(factory, "version", None)
+    if not isinstance(version, int) or isinstance(version, bool):
+        raise TeacherConfigError(
+            f"teacher {use!r}: {factory!r} has version = {version!r}. Give it an attribute `version`, an "
+            "integer that you raise whenever its boxes change"
+        )
+    return version
+
+
+def describe(only: Sequence[str] = (), options: bool = False) -> list[Description]:
+    """What there is; a teacher that cannot be imported is listed with the reason.
+
+    Args:
+        only: Names or `module:callable` paths; all named teachers if empty.
+        options: Whether to read the options too, which imports every teacher listed.
+
+    Raises:
+        TeacherConfigError: If one of `only` is unknown.
+    """
+    return [_describe(use, options) for use in only or names()]
+
+
+def _installed() -> dict[str, EntryPoint]:
+    """Third parties' entry points by name; a catalogue's name cannot be taken over."""
+    return {point.name: point for point in entry_points(group=GROUP) if point.name not in _BUILT_IN}
+
+
+def _remedy(use: str) -> str:
+    return _BUILT_IN[use].remedy if use in _BUILT_IN else ""
+
+
+def _factory(use: str) -> Factory:
+    """Import whatever builds a teacher, and ask it whether it can run here."""
+    factory = _loaded(use)
+    if not callable(factory):
+        raise TeacherConfigError(
+            f"teacher {use!r}: {factory!r} is not a class or function that builds a teacher"
+        )
+    if reason := getattr(factory, "unavailable", lambda: None)():
+        raise TeacherConfigError(f"teacher {use!r}: {reason}")
+    return factory
+
+
+def _loaded(use: str) -> Factory:
+    installed = _installed()
+    if use not in _BUILT_IN and use not in installed and ":" not in use:
+        near = difflib.get_close_matches(use, names(), n=3)
+        meant = f"; did you mean {' or '.join(near)}?" if near else ""
+        raise TeacherConfigError(
+            f"there is no teacher {use!r}{meant}. Known: {', '.join(names())}; or write module:callable"
+        )
+    try:
+        found: Factory
+        if use in _BUILT_IN:
+            found = _BUILT_IN[use].load()
+        elif use in installed:
+            found = installed[use].load()
+        else:
+            found = adapted.factory(load(use), use)
+    except Exception as error:  # a third party's module may raise anything while it is imported
+        raise TeacherConfigError(
+            f"teacher {use!r} cannot be imported: {type(error).__name__}: {error}"
+        ) from error
+    return found
+
+
+def _describe(use: str, options: bool) -> Description:
+    entry = _BUILT_IN.get(use)
+    point = _installed().get(use)
+    problem, parameters, what = "", {}, ""
+    if entry is None or entry.light or options:
+        try:
+            factory = _factory(use)
+            parameters = parameters_of(use, factory)
+            what = (factory.__doc__ or "").strip().partition("\n")[0]
+        except TeacherConfigError as error:
+            if entry is None and point is None and ":" not in use:
+                raise
+            problem = str(error).removeprefix(f"teacher {use!r}").removeprefix(":").strip()
+    listed = tuple(written(p) for p in parameters.values()) if options else ()
+    if entry is not None:
+        return Description(
+            use, entry.what, entry.reference, entry.licence, "built in", entry.needs, problem, listed
+        )
+    metadata = point.dist.metadata if point is not None and point.dist is not None else None
+    return Description(
+        use,
+        what,
+        (metadata["Home-page"] or "") if metadata is not None and "Home-page" in metadata else "",
+        next((metadata[key] for key in ("License-Expression", "License") if key in metadata), "")
+        if metadata
+        else "",
+        f"{metadata['Name']} {metadata['Version']}" if metadata else use.partition(":")[0],
+        tuple(required(parameters)),
+        problem,
+        listed,
+    )
