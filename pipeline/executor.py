@@ -10,12 +10,19 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import islice
 from typing import Any, Protocol, TypeVar
 
 from datasets.command_line import progress
 from datasets.errors import DataError
 from pipeline import places
 from pipeline.params import ExecutorParams
+
+AHEAD = 4
+"""Items handed to the cluster for each worker: the next one is there when a worker gets free."""
+
+MINIMUM_AHEAD = 64
+"""Items handed out before the first worker of a job queue has reported."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -32,7 +39,7 @@ class Run(Protocol):
         label: str,
         unit: str,
     ) -> Iterator[tuple[int, Result]]:
-        """Give (number of the item, result) as each gets ready, heaviest first, with a progress bar.
+        """Give (number of the item, result) as each gets ready, begun in the order given, with a progress bar.
 
         Args:
             function: Importable by the workers, and free of side effects: a lost worker's items run again.
@@ -83,18 +90,14 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _heaviest_first(weights: Sequence[int]) -> list[int]:
-    return sorted(range(len(weights)), key=lambda number: -weights[number])
-
-
 def _here(
     function: Callable[[Item], Result], items: Sequence[Item], weights: Sequence[int], label: str, unit: str
 ) -> Iterator[tuple[int, Result]]:
     """Run everything in this process."""
     with progress(unit) as bar:
         task = bar.add_task(label, total=sum(weights))
-        for number in _heaviest_first(weights):
-            yield number, function(items[number])
+        for number, item in enumerate(items):
+            yield number, function(item)
             bar.advance(task, weights[number])
 
 
@@ -106,19 +109,27 @@ def _on(
     label: str,
     unit: str,
 ) -> Iterator[tuple[int, Result]]:
-    """Run everything on a Dask cluster."""
+    """Run everything on a Dask cluster, with few items under way at once: memory stays flat over a long run."""
     from distributed import as_completed
 
-    order = _heaviest_first(weights)
-    futures = client.map(function, [items[number] for number in order], pure=False, batch_size=64)
-    numbers = {future.key: number for future, number in zip(futures, order, strict=True)}
-    # The futures are forgotten one by one, and their results with them: memory stays flat over a long run.
-    waiting = as_completed(futures, with_results=True)
-    del futures
+    waiting = enumerate(items)
+    numbers: dict[str, int] = {}
+
+    def submit(count: int) -> list[Any]:
+        futures = []
+        for number, item in islice(waiting, count):
+            future = client.submit(function, item, pure=False)
+            numbers[future.key] = number
+            futures.append(future)
+        return futures
+
+    under_way = AHEAD * max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
+    completed = as_completed(submit(max(under_way, MINIMUM_AHEAD)), with_results=True)
     with progress(unit) as bar:
         task = bar.add_task(label, total=sum(weights))
-        for future, result in waiting:
+        for future, result in completed:
             number = numbers.pop(future.key)
+            completed.update(submit(1))
             yield number, result
             bar.advance(task, weights[number])
 

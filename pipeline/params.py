@@ -95,9 +95,11 @@ class PackParams(Section):
     """How the pixels of the windows are kept; see docs/transfer-set-format.md."""
 
     pixels: Literal["region", "source"] = "region"
-    context: float = Field(3.0, ge=1.5)
+    window_scale: float = Field(3.0, ge=1.5)
     """Side of the kept region in sides of the target; the student sees 1.5."""
-    quality: int = Field(92, ge=50, le=100)
+    oversampling: float = Field(1.25, gt=0)
+    """Kept pixels per pixel that the student sees."""
+    quality: int = Field(92, ge=1, le=100)
     """JPEG quality of `region`; `source` keeps the source files' own bytes."""
 
 

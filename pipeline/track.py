@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import tyro
 from blake3 import blake3
 
@@ -53,7 +54,8 @@ def track(name: str, params: Params, index: Index) -> Trajectories:
                 if video in digests and entry.serves(digests[video], stop_below):
                     done[video] = entry.outcome
         options = json.dumps(wanted.options, sort_keys=True, default=str)
-        missing = [v for v, video in enumerate(index.names) if video not in done]
+        # The longest videos first, so that no worker is left alone with one at the end.
+        missing = [v for v in np.argsort(-index.lengths, kind="stable") if index.names[v] not in done]
         jobs = [
             Job(
                 index.spec,
