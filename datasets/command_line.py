@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, Union
 
 import tyro
 from rich.console import Console
@@ -18,6 +19,9 @@ from rich.progress import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+_STYLE = (tyro.conf.FlagCreatePairsOff,)
 
 
 class Command(Protocol):
@@ -45,15 +49,20 @@ def run_command(
     Returns:
         The exit code: the sub-command's own, 2 after a user's error, 130 after Ctrl-C.
     """
-    command: Command = tyro.extras.subcommand_cli_from_dict(
-        dict(commands), prog=prog, description=description, args=args, config=(tyro.conf.FlagCreatePairsOff,)
-    )
-    return guarded(command, prog)
+    kinds = [
+        Annotated[kind, tyro.conf.subcommand(name=name, description=inspect.getdoc(kind))]
+        for name, kind in commands.items()
+    ]
+    # tyro takes one type as it is, and a union of several as a choice; it reads only the first paragraphs of a
+    # docstring unless it is given whole.
+    choice: Any = Union[tuple(kinds)] if len(kinds) > 1 else tyro.conf.AvoidSubcommands[kinds[0]]
+    parsed = tyro.cli(choice, prog=prog, description=description, args=args, config=_STYLE)
+    return guarded(parsed, prog)
 
 
 def run_only_command(command: type, prog: str, args: Sequence[str] | None = None) -> int:
     """Parse the command line of a program without sub-commands and run it; see `run_command`."""
-    parsed: Command = tyro.cli(command, prog=prog, args=args, config=(tyro.conf.FlagCreatePairsOff,))
+    parsed: Command = tyro.cli(command, prog=prog, description=inspect.getdoc(command), args=args, config=_STYLE)
     return guarded(parsed, prog)
 
 
