@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -29,7 +29,10 @@ class FolderDataset(ABC):
         root: The folder that the user gave.
         split: The split's name, or None where the benchmark has none.
         names: All videos' names, in the dataset's own order.
+        base: What the annotation files call the first pixel, 0 or 1; `ground_truth` is 0-based.
     """
+
+    base: ClassVar[int] = 0
 
     def __init__(self, kind: str, root: Path, split: str | None, names: Sequence[str]) -> None:
         self.kind = kind

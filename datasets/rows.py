@@ -2,8 +2,8 @@
 
 One number or box per line; separators are commas, tabs, spaces or a mix; line ends are LF, CRLF or CR; a byte
 order mark, blank lines at the end and NaN in any case are welcome. Everything else is refused with the file,
-the line, the value and the remedy. Files are parsed in compiled code (`datasets.row_kernel`); only a file that
-it refuses is parsed again, slowly, in order to understand or to explain it.
+the line, the value and the remedy. Files are parsed in compiled code (`datasets.row_kernel`); only a file
+that it refuses is parsed again, slowly, in order to understand or to explain it.
 """
 
 from __future__ import annotations

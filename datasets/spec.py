@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datasets.annotations import Annotations
 from datasets.errors import DataError
 from datasets.folder_dataset import FolderDataset, contents
 from datasets.got10k import Got10k
+from datasets.lasot import Lasot
+from datasets.otb import Otb
+from datasets.uav123 import Uav123
+from datasets.vot import Vot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +41,13 @@ class Kind:
 
 KINDS: dict[str, Kind] = {
     "got10k": Kind(Got10k, 0, ("train", "val", "test")),
-    "synthetic": Kind(lambda root, split: Got10k(root, split, "synthetic"), 0, ("train", "val", "test")),
+    "otb": Kind(Otb, Otb.base),
+    "uav123": Kind(Uav123, Uav123.base),
+    "uav123_10fps": Kind(partial(Uav123, kind="uav123_10fps"), Uav123.base),
+    "lasot": Kind(Lasot, Lasot.base, ("test", "train", "all")),
+    "vot": Kind(Vot, Vot.base),
+    "synthetic": Kind(partial(Got10k, kind="synthetic"), 0, ("train", "val", "test")),
+    "annotations": Kind(Annotations, Annotations.base),
 }
 
 
