@@ -1,0 +1,66 @@
+"""Images of source videos, read and decoded with errors that name the file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+
+from datasets.errors import DataError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RGB = NDArray[np.uint8]
+"""uint8 (H, W, 3), RGB: the order in which networks are pre-trained. (OpenCV, and so teachers, use BGR.)"""
+
+_REMEDY = (
+    "Restore the image from a copy of the dataset; `python -m datasets audit` lists all that are unreadable"
+)
+
+
+def decode(data: bytes | memoryview | NDArray[np.uint8]) -> RGB:
+    """Decode a JPEG file to uint8 (H, W, 3), RGB; grey is repeated thrice, EXIF orientation is ignored.
+
+    Raises:
+        ValueError: If the data is truncated, damaged, or no JPEG.
+    """
+    try:
+        image: RGB = simplejpeg.decode_jpeg(data, "RGB")
+    except ValueError as error:
+        # Padding between segments, which some cameras write and every decoder skips, costs no pixel.
+        if "extraneous bytes before marker" not in str(error):
+            raise
+        image = simplejpeg.decode_jpeg(data, "RGB", strict=False)
+    return image
+
+
+def is_jpeg(data: bytes) -> bool:
+    """Tell whether a file's content starts as JPEG does."""
+    return data[:3] == b"\xff\xd8\xff"
+
+
+def read_image(path: Path) -> tuple[bytes, RGB]:
+    """Read an image file: its bytes, and its pixels as uint8 (H, W, 3), RGB.
+
+    JPEG is decoded by libjpeg-turbo; PNG, BMP and what else OpenCV knows, by OpenCV.
+
+    Raises:
+        DataError: If the file is missing, truncated, damaged, or not an image.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(path, f"the image cannot be read ({error.strerror})", _REMEDY) from error
+    if not is_jpeg(data):
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB) if data else None
+        if pixels is None:
+            raise DataError(path, f"{len(data)} bytes that are no image", _REMEDY)
+        return data, np.asarray(pixels, dtype=np.uint8)
+    try:
+        return data, decode(data)
+    except ValueError as error:
+        raise DataError(path, f"the JPEG image is damaged ({error})", _REMEDY) from error

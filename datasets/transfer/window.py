@@ -1,0 +1,118 @@
+"""One window of a transfer set: its boxes at hand, its images read and decoded when first asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from datasets.errors import DataError
+from datasets.transfer.crop import Crop, crop_region
+from datasets.transfer.jpeg import RGB, decode
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from datasets.boxes import Boxes
+    from datasets.transfer.pixels import Pixels
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """L consecutive frames of one video; K teachers. Boxes are (x, y, w, h) in source pixels, 0-based.
+
+    Attributes:
+        index: Its number in the set.
+        video: The video's name.
+        object_class: What the target is, or "".
+        start: The first frame in the video, 0-based.
+        teachers: K names.
+        rows: int64 (L,), rows of /frames, consecutive.
+        ground_truth: float32 (L, 4).
+        absent: bool (L,), the target is absent or has no valid box.
+        teacher: float32 (L, K, 4), NaN where the teacher is not positive on this video.
+        iou: float32 (L, K), NaN likewise.
+        best: int8 (L,), index of the best positive teacher (Eq. 4).
+        pixels: Where the images come from.
+    """
+
+    index: int
+    video: str
+    object_class: str
+    start: int
+    teachers: tuple[str, ...]
+    rows: NDArray[np.int64]
+    ground_truth: Boxes
+    absent: NDArray[np.bool_]
+    teacher: Boxes
+    iou: NDArray[np.float32]
+    best: NDArray[np.int8]
+    pixels: Pixels
+    _files: list[memoryview] = field(default_factory=list, repr=False)
+    _images: dict[int, RGB] = field(default_factory=dict, repr=False)
+
+    def __len__(self) -> int:
+        """Number of frames L."""
+        return len(self.rows)
+
+    @property
+    def regions(self) -> Boxes:
+        """Where the stored pixels lie in the source images, float32 (L, 4)."""
+        regions: Boxes = self.pixels.tables["frames/window"][self.rows]
+        return regions
+
+    @property
+    def image_size(self) -> NDArray[np.int32]:
+        """Width and height of the source images, int32 (L, 2)."""
+        sizes: NDArray[np.int32] = self.pixels.tables["frames/image_size"][self.rows]
+        return sizes
+
+    def jpeg(self, t: int) -> memoryview:
+        """The stored JPEG file of frame t; the first call reads those of the whole window at once."""
+        if not self._files:
+            self._files.extend(self.pixels.read(int(self.rows[0]), len(self)))
+        return self._files[t]
+
+    def image(self, t: int) -> RGB:
+        """The stored pixels of frame t, uint8 (h, w, 3), RGB; decoded once.
+
+        Raises:
+            DataError: If the stored JPEG file is damaged.
+        """
+        image = self._images.get(t)
+        if image is None:
+            try:
+                image = decode(self.jpeg(t))
+            except ValueError as error:
+                problem = f"row {self.rows[t]} of /frames is damaged ({error})"
+                remedy = "Restore the file from a copy, or build it again with `dvc repro`"
+                raise DataError(self.pixels.path, problem, remedy) from error
+            self._images[t] = image
+        return image
+
+    def images(self) -> list[RGB]:
+        """The stored pixels of all frames."""
+        return [self.image(t) for t in range(len(self))]
+
+    def best_boxes(self) -> Boxes:
+        """The best positive teacher's box per frame, float32 (L, 4) (Eq. 4)."""
+        boxes: Boxes = self.teacher[np.arange(len(self)), self.best]
+        return boxes
+
+    def crop(self, t: int, box: ArrayLike, size: int = 128, context: float = 1.5) -> Crop:
+        """What the student sees of frame t around a box: ρ of Section 3.2.
+
+        Args:
+            t: Frame of the window.
+            box: (x, y, w, h) in source pixels; the crop has the same centre.
+            size: Width and height of the result; the aspect ratio is not kept.
+            context: c, how many times the box the crop is wide and high.
+
+        Returns:
+            uint8 (size, size, 3), RGB, and whether the stored window holds all of it.
+        """
+        tables, row = self.pixels.tables, self.rows[t]
+        return crop_region(
+            self.image(t), tables["frames/window"][row], tables["frames/image_size"][row], box, size, context
+        )

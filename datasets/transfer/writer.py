@@ -1,0 +1,269 @@
+"""Writes frames.h5 (`FramesWriter`, streaming) and transfer sets (`write_set`); both appear by rename.
+
+Equal content gives equal bytes: nothing depends on the time, on the folder, or on how the caller split the
+work.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
+
+import h5py
+import numpy as np
+
+from datasets.errors import DataError
+from datasets.transfer.encoding import Encoding, FrameBlock
+from datasets.transfer.format import (
+    ARRAYS,
+    ATTRIBUTES,
+    FORMAT,
+    FRAMES_ARRAYS,
+    FRAMES_ATTRIBUTES,
+    FRAMES_FORMAT,
+    VERSION,
+    created_by,
+)
+from datasets.transfer.pixels import read_tables
+from datasets.transfer.seal import Seal, make_seal
+from datasets.transfer.structure import (
+    create_file,
+    find_extents,
+    publish,
+    reserve,
+    temporary_beside,
+    write_array,
+    write_attributes,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+    from types import TracebackType
+
+    from numpy.typing import NDArray
+
+    from datasets.transfer.record import TransferSet
+
+_PIXELS = "frames/data"
+
+
+class FramesWriter:
+    """Writes frames.h5 block by block, in memory that does not grow with the pixels.
+
+    JPEG bytes stream straight to where the finished HDF5 file has its array `frames/data`; on leaving the
+    context the HDF5 structure is laid around them, and the file appears under its name. An exception leaves
+    nothing.
+
+    Args:
+        path: The file to make, usually DIR/frames.h5.
+        encoding: How the blocks were encoded; recorded in the file.
+
+    Example:
+        >>> with FramesWriter(Path("frames.h5"), encoding) as frames:
+        ...     for video, indices in wanted:
+        ...         first_row = frames.append(encode_video(video, indices, encoding))
+        >>> frames.seal.fingerprint
+    """
+
+    seal: Seal
+
+    def __init__(self, path: Path, encoding: Encoding) -> None:
+        self._path = path
+        self._encoding = encoding
+        self._blocks: list[FrameBlock] = []
+        self._first_row: dict[str, int] = {}
+        self._rows = 0
+        self._bytes = 0
+        self._temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
+        self._skeleton = path.with_name(f"{path.name}.tmp-{os.getpid()}-structure")
+        self._file: BinaryIO | None = None
+
+    def __enter__(self) -> Self:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._start = self._lay_structure(1, {})
+        self._file = self._temporary.open("w+b")
+        self._file.seek(self._start)
+        return self
+
+    def append(self, block: FrameBlock) -> int:
+        """Add a video's frames after those already there.
+
+        Returns:
+            The row of the block's first frame; the others follow.
+
+        Raises:
+            ValueError: If the video was already added.
+        """
+        if self._file is None:
+            raise ValueError("FramesWriter.append is used inside `with FramesWriter(...)`")
+        if block.video in self._first_row:
+            raise ValueError(f"video {block.video} was already written: give all its frames in one block")
+        first = self._rows
+        self._file.write(block.data)
+        self._first_row[block.video] = first
+        self._blocks.append(
+            FrameBlock(**{**block.__dict__, "data": b"", "offset": block.offset + self._bytes})
+        )
+        self._rows += len(block)
+        self._bytes += len(block.data)
+        return first
+
+    def rows(self, video: str, indices: NDArray[np.integer]) -> NDArray[np.int64]:
+        """Rows of frames of a video that was added.
+
+        Raises:
+            KeyError: If the video, or one of the frames, was not.
+        """
+        block = self._blocks[list(self._first_row).index(video)]
+        return self._first_row[video] + _find(block.index, indices, video)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._finish()
+        finally:
+            if self._file is not None:
+                self._file.close()
+            self._temporary.unlink(missing_ok=True)
+            self._skeleton.unlink(missing_ok=True)
+
+    def _finish(self) -> None:
+        assert self._file is not None
+        start = self._lay_structure(self._bytes, self._tables())
+        if self._bytes and start != self._start:
+            raise RuntimeError(
+                f"HDF5 {h5py.version.hdf5_version} moved {_PIXELS} from {self._start} to {start}"
+            )
+        with self._skeleton.open("rb") as skeleton:
+            size = skeleton.seek(0, os.SEEK_END)
+            for begin, end in ((0, self._start), (self._start + self._bytes, size)):
+                skeleton.seek(begin)
+                self._file.seek(begin)
+                self._file.write(skeleton.read(end - begin))
+        self._file.flush()
+        with h5py.File(self._temporary, "r") as file:
+            extents = find_extents(file, FRAMES_ARRAYS)
+        self.seal = make_seal(self._temporary, extents, by_rows=_PIXELS)
+        publish(self._temporary, self._path)
+
+    def _tables(self) -> dict[str, Any]:
+        blocks = self._blocks
+        offset = [b.offset[:-1] for b in blocks] + [np.array([self._bytes])]
+
+        def stacked(name: str, width: tuple[int, ...] = ()) -> NDArray[Any]:
+            return np.concatenate([getattr(b, name) for b in blocks]) if blocks else np.empty((0, *width))
+
+        return {
+            "frames/offset": np.concatenate(offset),
+            "frames/digest": stacked("digest", (16,)),
+            "frames/window": stacked("window", (4,)),
+            "frames/size": stacked("size", (2,)),
+            "frames/image_size": stacked("image_size", (2,)),
+            "frames/video": np.repeat(np.arange(len(blocks)), [len(b) for b in blocks]),
+            "frames/index": stacked("index"),
+            "frames/video_name": [b.video for b in blocks],
+        }
+
+    def _lay_structure(self, pixel_bytes: int, tables: Mapping[str, Any]) -> int:
+        """Write the HDF5 structure with room for the pixels (a hole in the file); returns where it begins."""
+        attributes = {
+            "format": FRAMES_FORMAT,
+            "format_version": VERSION,
+            "created_by": created_by(),
+            **{f"frames/{key}": value for key, value in asdict(self._encoding).items() if key != "kind"},
+            "frames/encoding": self._encoding.kind,
+        }
+        # Aligned, so that the pixels begin at the same offset however many they are.
+        with create_file(self._skeleton, align=True) as file:
+            file.create_group("frames")
+            write_attributes(file, FRAMES_ATTRIBUTES, attributes)
+            offset = reserve(file["frames"], "data", pixel_bytes)
+            for array in FRAMES_ARRAYS:
+                if array.name in tables:
+                    write_array(file, array, tables[array.name])
+        return offset
+
+
+def write_set(path: Path, transfer_set: TransferSet, frames: Path) -> Seal:
+    """Write one (pool, β) set beside the frames.h5 that holds its pixels.
+
+    Args:
+        path: The file to make.
+        transfer_set: Everything but pixels; IoU and the best teacher are computed here.
+        frames: A finished frames.h5 in the same folder, which holds every frame of every window.
+
+    Raises:
+        ValueError: If `frames` is in another folder, or two consecutive frames of a window do not lie side
+            by side.
+        DataError: If `frames` lacks a video or frame.
+    """
+    if frames.parent.resolve() != path.parent.resolve():
+        raise ValueError(
+            f"{path} and {frames} must lie in one folder: the set's link to its pixels is relative"
+        )
+    tables, seal = read_tables(frames)
+    s = transfer_set
+    first_row, row_index = _frame_rows(tables)
+    rows = np.empty((len(s), s.provenance.window_length), dtype=np.int64)
+    for n, (v, start) in enumerate(zip(s.window_video.tolist(), s.window_start.tolist(), strict=True)):
+        name = s.video_name[v]
+        try:
+            indices = np.arange(start, start + rows.shape[1])
+            rows[n] = first_row[name] + _find(row_index[name], indices, name)
+        except KeyError as error:
+            raise DataError(
+                frames, f"lacks pixels of window {n}: {error}", "Pack all sets in one run"
+            ) from error
+    image_size = [tables["frames/image_size"][first_row[name]] for name in s.video_name]
+    width_height = np.array(image_size, dtype=np.int32).reshape(-1, 2)
+    arrays: dict[str, NDArray[Any] | Sequence[str]] = {
+        "videos/name": s.video_name,
+        "videos/length": s.video_length,
+        "videos/width": width_height[:, 0],
+        "videos/height": width_height[:, 1],
+        "videos/object_class": s.object_class,
+        "windows/video": s.window_video,
+        "windows/start": s.window_start,
+        "windows/frame": rows,
+        "boxes/ground_truth": s.ground_truth,
+        "boxes/absent": s.absent,
+        "boxes/teacher": s.teacher,
+        "overlap/iou": s.iou(),
+        "overlap/best": s.best(),
+    }
+    attributes = {
+        "format": FORMAT,
+        "format_version": VERSION,
+        "frames_fingerprint": seal.fingerprint,
+        **asdict(s.provenance),
+    }
+    with temporary_beside(path) as temporary:
+        with create_file(temporary) as file:
+            write_attributes(file, ATTRIBUTES, attributes)
+            for array in ARRAYS:
+                write_array(file, array, arrays[array.name])
+            file["frames"] = h5py.ExternalLink(frames.name, "/frames")
+            extents = find_extents(file, ARRAYS)
+        own = make_seal(temporary, extents)
+        publish(temporary, path)
+    return own
+
+
+def _frame_rows(tables: Mapping[str, Any]) -> tuple[dict[str, int], dict[str, NDArray[np.int32]]]:
+    names = [name.decode() for name in tables["frames/video_name"].tolist()]
+    video, index = tables["frames/video"], tables["frames/index"]
+    bounds = np.searchsorted(video, np.arange(len(names) + 1))
+    first = {name: int(bounds[u]) for u, name in enumerate(names)}
+    return first, {name: index[bounds[u] : bounds[u + 1]] for u, name in enumerate(names)}
+
+
+def _find(index: NDArray[np.int32], wanted: NDArray[np.integer], video: str) -> NDArray[np.int64]:
+    place = np.searchsorted(index, wanted)
+    found = (place < len(index)) & (index[np.minimum(place, len(index) - 1)] == wanted)
+    if not found.all():
+        raise KeyError(f"frame {wanted[~found][0]} of video {video}")
+    return place
