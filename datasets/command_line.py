@@ -53,9 +53,8 @@ def run_command(
         Annotated[kind, tyro.conf.subcommand(name=name, description=inspect.getdoc(kind))]
         for name, kind in commands.items()
     ]
-    # tyro takes one type as it is, and a union of several as a choice; it reads only the first paragraphs of a
-    # docstring unless it is given whole.
-    choice: Any = Union[tuple(kinds)] if len(kinds) > 1 else tyro.conf.AvoidSubcommands[kinds[0]]
+    # tyro reads only the first paragraphs of a docstring unless it is given whole.
+    choice: Any = Union[tuple(kinds)]
     parsed = tyro.cli(choice, prog=prog, description=description, args=args, config=_STYLE)
     return guarded(parsed, prog)
 
