@@ -1,0 +1,167 @@
+"""Videos on disk, in GOT-10k's layout: each folder appears complete, by rename, and a killed run is resumed.
+
+ROOT/synthetic.json                    the options and the generator's version: written first
+ROOT/train/list.txt                    the names: written last, so that its presence means "complete"
+ROOT/train/Synthetic_Train_000001/     00000001.jpg ..., groundtruth.txt, *.label, meta_info.ini
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import shutil
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager, nullcontext
+from multiprocessing import get_context
+from typing import TYPE_CHECKING
+
+import cv2
+
+from datasets.atomic import appearing
+from datasets.command_line import progress as progress_bar
+from datasets.errors import DataError
+from datasets.synthetic.folder import write_video
+from datasets.synthetic.options import GENERATOR_VERSION, SyntheticOptions, frames, video_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+MARKER = "synthetic.json"
+OURS = re.compile(r"\.?Synthetic_Train_\d{6}(\.tmp-\d+)?")
+"""Names of the folders that this writer makes, while they are written and afterwards."""
+
+
+def write_synthetic(
+    root: Path,
+    options: SyntheticOptions,
+    workers: int = 1,
+    progress: bool = False,
+    *,
+    overwrite: bool = False,
+) -> None:
+    """Write videos under `root`/train; what an earlier, killed run has completed is kept.
+
+    The bytes are a function of the options: neither the number of workers, nor the number of videos, nor a kill in
+    between changes a video's.
+
+    Args:
+        root: A folder that is absent, empty, or holds (part of) the same videos.
+        options: Which videos.
+        workers: Processes; 1 draws in this one.
+        progress: Show a bar on stderr where that is a terminal.
+        overwrite: Replace synthetic videos of other options at this place.
+
+    Raises:
+        DataError: If `root` holds anything else, or another process is writing there.
+        ValueError: If `workers` is below 1.
+    """
+    if workers < 1:
+        raise ValueError(f"workers is {workers}: at least 1 process has to draw")
+    _claim(root, options, overwrite=overwrite)
+    folder = root / "train"
+    folder.mkdir(exist_ok=True)
+    with _locked(root):
+        _sweep(folder)
+        missing = [i for i in range(options.videos) if not (folder / video_name(i)).is_dir()]
+        with progress_bar("videos") if progress else nullcontext() as bar:
+            task = bar and bar.add_task(
+                "synthetic", total=options.videos, completed=options.videos - len(missing)
+            )
+            for _ in _drawn(folder, missing, options, workers):
+                if bar is not None and task is not None:
+                    bar.advance(task)
+        _sweep(folder)
+        names = "".join(f"{video_name(i)}\n" for i in range(options.videos))
+        if not (folder / "list.txt").is_file():
+            with appearing(folder / "list.txt") as path:
+                path.write_text(names, encoding="utf-8")
+
+
+def _claim(root: Path, options: SyntheticOptions, *, overwrite: bool) -> None:
+    """Make `root` a folder of these options, or say why it cannot be."""
+    marker = root / MARKER
+    content = {"generator_version": GENERATOR_VERSION, "options": options.model_dump(mode="json")}
+    if marker.is_file():
+        try:
+            found = json.loads(marker.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise DataError(
+                marker, f"not readable as JSON ({error})", "Give another folder, or remove this one"
+            ) from error
+        if found == content:
+            return
+        if not overwrite:
+            problem = f"holds synthetic videos of other options: {_difference(found, content)}"
+            raise DataError(root, problem, "Give another folder, or --overwrite to replace these videos")
+        # The list goes first: from here on the folder counts as incomplete.
+        (root / "train" / "list.txt").unlink(missing_ok=True)
+        for path in sorted((root / "train").iterdir()) if (root / "train").is_dir() else []:
+            if OURS.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+    elif root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise DataError(
+            root, "is not empty and was not written by this generator", "Give an absent or empty folder"
+        )
+    root.mkdir(parents=True, exist_ok=True)
+    with appearing(marker) as path:
+        path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _difference(found: object, wanted: dict[str, object]) -> str:
+    """Name the options that differ, with both values."""
+
+    def flat(content: object) -> dict[str, object]:
+        if not isinstance(content, dict) or not isinstance(content.get("options"), dict):
+            return {}
+        return {"generator_version": content.get("generator_version"), **content["options"]}
+
+    there, here = flat(found), flat(wanted)
+    keys = [key for key in {**there, **here} if there.get(key) != here.get(key)]
+    return ", ".join(f"{key} is {there.get(key)!r} there and {here.get(key)!r} here" for key in keys)
+
+
+@contextmanager
+def _locked(root: Path) -> Iterator[None]:
+    """Keep other processes from writing to `root`; the lock dies with this process."""
+    descriptor = os.open(root, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise DataError(root, "another process is writing here", "Wait until it has finished") from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove the unfinished folders of killed runs."""
+    for path in folder.glob(".Synthetic_Train_*.tmp-*"):
+        if OURS.fullmatch(path.name):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _drawn(folder: Path, indices: list[int], options: SyntheticOptions, workers: int) -> Iterator[int]:
+    """Draw videos, in this process or in several, and give their indices as they appear."""
+    workers = min(workers, len(indices))
+    if workers <= 1:
+        for index in indices:
+            write_video(folder, index, options)
+            yield index
+        return
+    # "spawn": a forked copy of a process in which OpenCV has threads may hang.
+    with ProcessPoolExecutor(
+        workers, mp_context=get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,)
+    ) as pool:
+        # The longest videos take several times the median: they start first, so that no worker ends alone.
+        order = sorted(indices, key=lambda i: -frames(i, options))
+        futures: list[Future[int]] = [pool.submit(write_video, folder, i, options) for i in order]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
