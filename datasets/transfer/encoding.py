@@ -53,7 +53,7 @@ class Encoding:
     crop_context: float = 1.5
     crop_size: int = 128
     quality: int = 92
-    subsampling: Literal["444", "420"] = "444"
+    subsampling: Literal["444", "420"] = "420"
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:

@@ -1,9 +1,7 @@
-"""The HDF5 side of writing: attributes and arrays as `datasets.transfer.format` says, and the rename."""
+"""The HDF5 side of writing: attributes and arrays as `datasets.transfer.format` says."""
 
 from __future__ import annotations
 
-import os
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import h5py
@@ -13,7 +11,7 @@ from datasets.transfer.format import USER_BLOCK, Array, Attribute
 from datasets.transfer.seal import Extent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -75,26 +73,3 @@ def find_extents(file: h5py.File, arrays: Sequence[Array]) -> list[Extent]:
         # An empty array has no address.
         found.append(Extent(array.name, int(dataset.id.get_offset()) if length else 0, length))
     return found
-
-
-@contextmanager
-def temporary_beside(path: Path) -> Iterator[Path]:
-    """A name beside `path` to write under; whatever is left there at the end is removed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
-    try:
-        yield temporary
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def publish(temporary: Path, path: Path) -> None:
-    """Give a finished file its name, durably."""
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    descriptor = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

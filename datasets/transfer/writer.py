@@ -7,14 +7,15 @@ work.
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
+from contextlib import ExitStack
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 import h5py
 import numpy as np
 
+from datasets.atomic import appearing
 from datasets.errors import DataError
-from datasets.transfer.encoding import Encoding, FrameBlock
 from datasets.transfer.format import (
     ARRAYS,
     ATTRIBUTES,
@@ -30,9 +31,7 @@ from datasets.transfer.seal import Seal, make_seal
 from datasets.transfer.structure import (
     create_file,
     find_extents,
-    publish,
     reserve,
-    temporary_beside,
     write_array,
     write_attributes,
 )
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from datasets.transfer.encoding import Encoding, FrameBlock
     from datasets.transfer.record import TransferSet
 
 _PIXELS = "frames/data"
@@ -60,6 +60,9 @@ class FramesWriter:
         path: The file to make, usually DIR/frames.h5.
         encoding: How the blocks were encoded; recorded in the file.
 
+    Attributes:
+        seal: Of the finished file.
+
     Example:
         >>> with FramesWriter(Path("frames.h5"), encoding) as frames:
         ...     for video, indices in wanted:
@@ -72,18 +75,22 @@ class FramesWriter:
     def __init__(self, path: Path, encoding: Encoding) -> None:
         self._path = path
         self._encoding = encoding
-        self._blocks: list[FrameBlock] = []
+        self._blocks: dict[str, FrameBlock] = {}
         self._first_row: dict[str, int] = {}
         self._rows = 0
         self._bytes = 0
-        self._temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
-        self._skeleton = path.with_name(f"{path.name}.tmp-{os.getpid()}-structure")
-        self._file: BinaryIO | None = None
+        self._files = ExitStack()
 
     def __enter__(self) -> Self:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._start = self._lay_structure(1, {})
-        self._file = self._temporary.open("w+b")
+        self._temporary = self._files.enter_context(appearing(self._path))
+        self._skeleton = self._temporary.with_name(f"{self._temporary.name}-structure")
+        self._files.callback(self._skeleton.unlink, missing_ok=True)
+        try:
+            self._start = self._lay_structure(1, {})
+            self._file: BinaryIO = self._files.enter_context(self._temporary.open("w+b"))
+        except BaseException as error:
+            self._files.__exit__(type(error), error, error.__traceback__)
+            raise
         self._file.seek(self._start)
         return self
 
@@ -96,43 +103,36 @@ class FramesWriter:
         Raises:
             ValueError: If the video was already added.
         """
-        if self._file is None:
-            raise ValueError("FramesWriter.append is used inside `with FramesWriter(...)`")
         if block.video in self._first_row:
             raise ValueError(f"video {block.video} was already written: give all its frames in one block")
         first = self._rows
         self._file.write(block.data)
         self._first_row[block.video] = first
-        self._blocks.append(
-            FrameBlock(**{**block.__dict__, "data": b"", "offset": block.offset + self._bytes})
-        )
+        self._blocks[block.video] = replace(block, data=b"", offset=block.offset + self._bytes)
         self._rows += len(block)
         self._bytes += len(block.data)
         return first
 
     def rows(self, video: str, indices: NDArray[np.integer]) -> NDArray[np.int64]:
-        """Rows of frames of a video that was added.
+        """Rows of frames of a video that was added, int64, one per index.
 
         Raises:
             KeyError: If the video, or one of the frames, was not.
         """
-        block = self._blocks[list(self._first_row).index(video)]
-        return self._first_row[video] + _find(block.index, indices, video)
+        return self._first_row[video] + _find(self._blocks[video].index, indices, video)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            if kind is None:
+        if error is None:
+            try:
                 self._finish()
-        finally:
-            if self._file is not None:
-                self._file.close()
-            self._temporary.unlink(missing_ok=True)
-            self._skeleton.unlink(missing_ok=True)
+            except BaseException as failure:
+                self._files.__exit__(type(failure), failure, failure.__traceback__)
+                raise
+        self._files.__exit__(kind, error, trace)
 
     def _finish(self) -> None:
-        assert self._file is not None
         start = self._lay_structure(self._bytes, self._tables())
         if self._bytes and start != self._start:
             raise RuntimeError(
@@ -145,13 +145,12 @@ class FramesWriter:
                 self._file.seek(begin)
                 self._file.write(skeleton.read(end - begin))
         self._file.flush()
-        with h5py.File(self._temporary, "r") as file:
+        with h5py.File(self._temporary, "r", locking=False) as file:
             extents = find_extents(file, FRAMES_ARRAYS)
         self.seal = make_seal(self._temporary, extents, by_rows=_PIXELS)
-        publish(self._temporary, self._path)
 
     def _tables(self) -> dict[str, Any]:
-        blocks = self._blocks
+        blocks = list(self._blocks.values())
         offset = [b.offset[:-1] for b in blocks] + [np.array([self._bytes])]
 
         def stacked(name: str, width: tuple[int, ...] = ()) -> NDArray[Any]:
@@ -241,16 +240,14 @@ def write_set(path: Path, transfer_set: TransferSet, frames: Path) -> Seal:
         "frames_fingerprint": seal.fingerprint,
         **asdict(s.provenance),
     }
-    with temporary_beside(path) as temporary:
+    with appearing(path) as temporary:
         with create_file(temporary) as file:
             write_attributes(file, ATTRIBUTES, attributes)
             for array in ARRAYS:
                 write_array(file, array, arrays[array.name])
             file["frames"] = h5py.ExternalLink(frames.name, "/frames")
             extents = find_extents(file, ARRAYS)
-        own = make_seal(temporary, extents)
-        publish(temporary, path)
-    return own
+        return make_seal(temporary, extents)
 
 
 def _frame_rows(tables: Mapping[str, Any]) -> tuple[dict[str, int], dict[str, NDArray[np.int32]]]:
