@@ -21,10 +21,11 @@ from datasets import open_dataset
 from datasets.boxes import Boxes
 from datasets.command_line import run_only_command
 from datasets.errors import DataError
+from datasets.synthetic import write_synthetic
 from datasets.video import Video
 from pipeline import places
 from pipeline.columns import column_text, read_columns, text_column, write_columns
-from pipeline.executor import executor
+from pipeline.executor import cores, executor
 from pipeline.params import Params, read_params
 from pipeline.source import read_annotations
 
@@ -130,23 +131,25 @@ class Index:
 def make_index(params: Params) -> Index:
     """Read the annotation of every video of `params.dataset`, writing procedural videos first where asked."""
     if params.dataset.kind == "synthetic":
-        _write_synthetic(params)
+        write_synthetic(params.dataset.root, params.synthetic, workers=params.executor.workers or cores())
     dataset = open_dataset(params.dataset.spec, params.dataset.exclude)
     if not len(dataset):
         raise DataError(dataset.root, "there are no videos", "Check dataset.root, dataset.split and dataset.exclude")
     groups = [dataset.names[start : start + GROUP] for start in range(0, len(dataset), GROUP)]
     read = partial(read_annotations, params.dataset.spec, params.dataset.exclude)
-    with executor(params.executor) as run:
+    with executor(params.executor, len(groups)) as run:
         answers = dict(run(read, groups, [len(group) for group in groups], "index", "videos"))
     rows = [row for number in range(len(groups)) for row in answers[number]]
-    return Index.of(params.dataset.spec, [video for video, _ in rows], [digest for _, digest in rows])
-
-
-def _write_synthetic(params: Params) -> None:
-    from datasets.synthetic import SyntheticOptions, write_synthetic
-
-    options = SyntheticOptions(**params.synthetic.model_dump())
-    write_synthetic(params.dataset.root, options, workers=params.executor.workers)
+    broken = [row for row in rows if isinstance(row, DataError)]
+    if broken:
+        shown = "\n  ".join(str(error) for error in broken[:10]) + ("\n  ..." if len(broken) > 10 else "")
+        raise DataError(
+            dataset.root,
+            f"{len(broken)} of {len(rows)} videos cannot be read:\n  {shown}\n",
+            "Mend them, or name them in the file dataset.exclude",
+        )
+    good = [row for row in rows if not isinstance(row, DataError)]
+    return Index.of(params.dataset.spec, [video for video, _ in good], [digest for _, digest in good])
 
 
 @dataclass(frozen=True)

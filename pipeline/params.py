@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from datasets.errors import DataError
+from datasets.synthetic.options import SyntheticOptions
 from pipeline import places
 
 POOL = "P"
@@ -38,14 +39,6 @@ class DatasetParams(Section):
     def spec(self) -> str:
         """KIND:ROOT[:SPLIT], as the command lines spell it."""
         return f"{self.kind}:{self.root}" + (f":{self.split}" if self.split else "")
-
-
-class SyntheticParams(Section):
-    """The procedural videos that `kind: synthetic` makes when `root` does not hold them yet."""
-
-    videos: int = Field(40, ge=1)
-    seed: int = Field(0, ge=0)
-    max_length: int = Field(120, ge=2)
 
 
 class TeacherParams(BaseModel):
@@ -133,7 +126,8 @@ class Params(Section):
     """All of params.yaml."""
 
     dataset: DatasetParams
-    synthetic: SyntheticParams = SyntheticParams.model_validate({})
+    synthetic: SyntheticOptions = SyntheticOptions()
+    """The procedural videos that `kind: synthetic` makes when `root` does not hold them yet."""
     teachers: dict[str, TeacherParams] = Field(min_length=1)
     track: TrackParams = TrackParams.model_validate({})
     select: SelectParams = SelectParams.model_validate({})

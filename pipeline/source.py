@@ -17,17 +17,20 @@ def opened(spec: str, exclude: Path | None) -> VideoDataset:
     return open_dataset(spec, exclude)
 
 
-def read_annotations(spec: str, exclude: Path | None, names: Sequence[str]) -> list[tuple[Video, str]]:
-    """Read some videos and their digests.
+def read_annotations(spec: str, exclude: Path | None, names: Sequence[str]) -> list[tuple[Video, str] | DataError]:
+    """Read some videos and their digests; what is wrong with a video comes back in its place.
 
     The paths of the images stay in the worker: only the digest of them matters to the index.
     """
     dataset = opened(spec, exclude)
-    answer = []
+    answer: list[tuple[Video, str] | DataError] = []
     for name in names:
-        video = dataset[name]
-        bare = Video(video.name, (), video.ground_truth, video.absent, video.object_class, video.notes)
-        answer.append((bare, video.digest()))
+        try:
+            video = dataset[name]
+            bare = Video(video.name, (), video.ground_truth, video.absent, video.object_class, video.notes)
+            answer.append((bare, video.digest()))
+        except DataError as error:
+            answer.append(error)
     return answer
 
 

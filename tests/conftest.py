@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
+
+from datasets.synthetic import SyntheticOptions, write_synthetic
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -17,3 +23,28 @@ def real_data() -> Path:
     if not root.is_dir():
         pytest.skip(f"no real data at {root}: set REAL_DATA to the folder that holds otb/ and results/")
     return root
+
+
+@pytest.fixture(scope="session")
+def small_videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six short, easy procedural videos in GOT-10k's layout: ROOT/train/... ."""
+    root = tmp_path_factory.mktemp("videos") / "small"
+    options = SyntheticOptions(videos=6, seed=5, max_length=45, image_size=(160, 120), difficulty=(0.0, 0.5))
+    write_synthetic(root, options, workers=1)
+    return root
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Make `tmp_path` the working folder, with a params.yaml; returns a function that writes its sections anew."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+
+    def write(**sections: Any) -> Path:
+        path = tmp_path / "params.yaml"
+        document = yaml.safe_load(path.read_text()) if path.exists() else {}
+        path.write_text(yaml.safe_dump({**document, **sections}, sort_keys=False))
+        return path
+
+    shutil.copy(REPOSITORY / "dvc.yaml", tmp_path)
+    return write

@@ -1,0 +1,82 @@
+"""Teachers that misbehave, or behave in a way that a test knows: used as `odd_teachers:Name` in params.yaml."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from teachers.base import Box, Image, Task
+
+
+class Still:
+    """Says that the target never moves."""
+
+    version: ClassVar[int] = 1
+    needs_images: ClassVar[bool] = True
+
+    def __init__(self, step: float = 0.0) -> None:
+        self.step = step
+
+    def start(self, image: Image | None, box: Box, task: Task) -> Box:
+        assert image is not None
+        self.box, self.task, self.t = box.copy(), task, 0
+        return box
+
+    def track(self, image: Image | None) -> Box:
+        self.t += 1
+        self.box = self.box + np.array([self.step, 0, 0, 0], np.float32)
+        return self.box
+
+
+class Raising(Still):
+    """Breaks on the third frame of every second video."""
+
+    def track(self, image: Image | None) -> Box:
+        if self.t == 2 and int(self.task.name[-1]) % 2:
+            raise ZeroDivisionError("the target has no texture")
+        return super().track(image)
+
+
+class NotANumber(Still):
+    """Returns NaN on the second frame."""
+
+    def track(self, image: Image | None) -> Box:
+        return super().track(image) * np.float32(np.nan)
+
+
+class Nothing(Still):
+    """Returns None."""
+
+    def track(self, image: Image | None) -> Box:
+        return None  # type: ignore[return-value]
+
+
+class Counting(Still):
+    """Appends the name of every video that it starts to a file."""
+
+    def __init__(self, log: str) -> None:
+        super().__init__()
+        self.log = Path(log)
+
+    def start(self, image: Image | None, box: Box, task: Task) -> Box:
+        with self.log.open("a") as file:
+            file.write(f"{task.name}\n")
+        return super().start(image, box, task)
+
+
+class Killing(Counting):
+    """Kills its own process, as the out-of-memory killer does, on the n-th video that it starts."""
+
+    def __init__(self, log: str, n: int) -> None:
+        super().__init__(log)
+        self.n = n
+
+    def start(self, image: Image | None, box: Box, task: Task) -> Box:
+        box = super().start(image, box, task)
+        if len(self.log.read_text().splitlines()) == self.n:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return box

@@ -1,0 +1,84 @@
+"""params.yaml: what is accepted, and what an error says."""
+
+import pytest
+import yaml
+
+from conftest import REPOSITORY
+from datasets.errors import DataError
+from pipeline.params import Params, read_params
+
+GOOD = {"dataset": {"kind": "got10k", "root": "videos"}, "teachers": {"kcf": None}}
+
+
+def written(tmp_path, document):
+    path = tmp_path / "params.yaml"
+    path.write_text(document if isinstance(document, str) else yaml.safe_dump(document))
+    return path
+
+
+def test_the_projects_own_file_is_valid_and_spells_out_the_defaults():
+    own = read_params(REPOSITORY / "params.yaml")
+    bare = Params.model_validate({"dataset": own.dataset.model_dump(), "teachers": {"kcf": {}}})
+    for section in ("track", "select", "pack", "executor"):
+        assert getattr(own, section) == getattr(bare, section), section
+
+
+def test_a_teacher_uses_the_tracker_of_its_name_unless_told_otherwise(tmp_path):
+    document = {**GOOD, "teachers": {"kcf": {}, "ECO": {"use": "recorded", "results": "r", "tracker": "ECO"}}}
+    params = read_params(written(tmp_path, document))
+    assert (params.teachers["kcf"].use, params.teachers["kcf"].options) == ("kcf", {})
+    assert params.teachers["ECO"].use == "recorded"
+    assert params.teachers["ECO"].options == {"results": "r", "tracker": "ECO"}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"dataset": {"kind": "got-10k", "root": "x"}}, ["dataset.kind", "'got-10k'", "'got10k'"]),
+        ({"dataset": {"kind": "got10k"}}, ["dataset.root", "required"]),
+        ({"datasets": {}}, ["datasets", "no such key", "did you mean dataset?"]),
+        ({"select": {"beta": [0.5]}}, ["select.beta = [0.5]", "did you mean betas?"]),
+        ({"select": {"betas": [0.7, 0.5]}}, ["select.betas = [0.7, 0.5]", "smallest first"]),
+        ({"select": {"betas": []}}, ["select.betas", "at least one"]),
+        ({"select": {"betas": [1.0]}}, ["select.betas.0 = 1.0", "less than 1"]),
+        ({"select": {"betas": [0.4]}}, ["β = 0.4", "track.stop_below = 0.5", "set track.stop_below to 0.4"]),
+        ({"select": {"absent": "skip"}}, ["select.absent = 'skip'", "'ignore'"]),
+        ({"select": {"window_stride": 0}}, ["select.window_stride = 0"]),
+        ({"select": {"window_length": "long"}}, ["select.window_length = 'long'", "integer"]),
+        ({"teachers": {}}, ["teachers"]),
+        ({"teachers": ["kcf"]}, ["teachers", "mapping"]),
+        ({"teachers": {"P": {}}}, ["'P'", "pool of all teachers"]),
+        ({"teachers": {"a/b": {}}}, ["'a/b'", "names files"]),
+        ({"pack": {"window_scale": 1.0}}, ["pack.window_scale = 1.0", "1.5"]),
+        ({"executor": {"workers": 0}}, ["executor.workers = 0"]),
+        (
+            {"executor": {"scheduler": "tcp://a:1", "job_queue": {"cluster": "SLURMCluster", "jobs": 1}}},
+            ["executor", "not both"],
+        ),
+    ],
+)
+def test_an_error_names_the_file_the_key_the_value_and_the_remedy(tmp_path, change, said):
+    path = written(tmp_path, {**GOOD, **change})
+    with pytest.raises(DataError) as caught:
+        read_params(path)
+    for part in [str(path), *said]:
+        assert part in str(caught.value)
+
+
+def test_every_offence_is_listed_at_once(tmp_path):
+    path = written(tmp_path, {**GOOD, "select": {"betas": [2.0], "absent": "no"}, "trak": {}})
+    with pytest.raises(DataError) as caught:
+        read_params(path)
+    assert all(key in str(caught.value) for key in ("select.betas.0", "select.absent", "trak"))
+
+
+def test_broken_yaml_names_the_line(tmp_path):
+    path = written(tmp_path, "dataset:\n  kind: got10k\n root: x\n")
+    with pytest.raises(DataError, match="line 3") as caught:
+        read_params(path)
+    assert caught.value.row == 3
+
+
+def test_a_missing_file_says_where_to_run(tmp_path):
+    with pytest.raises(DataError, match=r"params\.yaml.*Run from the folder"):
+        read_params(tmp_path / "params.yaml")
