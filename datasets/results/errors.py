@@ -1,0 +1,42 @@
+"""What is missing or too short in a folder of results; everything else is a `DataError`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from datasets.errors import DataError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class MissingResultError(DataError):
+    """A tracker has no result for a video: results folders have holes."""
+
+    def __init__(self, path: Path | str, problem: str, remedy: str, row: int | None = None) -> None:
+        super().__init__(path, problem, remedy, row)
+
+    def __reduce__(self) -> tuple[type[DataError], tuple[Path, str, str, int | None]]:
+        return (MissingResultError, (self.path, self.problem, self.remedy, self.row))
+
+
+class ResultLengthError(DataError):
+    """A result has another number of rows than its video has frames.
+
+    Attributes:
+        found: Rows in the file.
+        expected: Frames of the video.
+    """
+
+    def __init__(self, path: Path | str, found: int, expected: int) -> None:
+        self.found = found
+        self.expected = expected
+        how = "shorter" if found < expected else "longer"
+        super().__init__(
+            path,
+            f"{found} rows for a video of {expected} frames: the result is {how} than the video",
+            "Run the tracker again on all frames of this video, or leave the video out",
+        )
+
+    def __reduce__(self) -> tuple[type[ResultLengthError], tuple[Path, int, int]]:  # type: ignore[override]  # its own arguments
+        return (ResultLengthError, (self.path, self.found, self.expected))
