@@ -1,0 +1,164 @@
+"""The exemplar and the search region: a square window of the image, resized; outside the image, one colour.
+
+Only the window is ever copied, never a padded image. Two routes give the same pixels: `patch` (OpenCV, on
+the CPU) and `resample` (many windows at once on any device, OpenCV's own fixed-point arithmetic with
+integers).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from teachers.base import Image
+
+Rounding = Literal["up", "even"]
+"""Where a half goes when a window's corner is rounded: up (pysot), or to the even number (DaSiamRPN)."""
+
+Colour = NDArray[np.uint8]
+"""uint8 (3,), BGR."""
+
+_ONE = 2048
+"""1 in OpenCV's interpolation coefficients (11 bits)."""
+
+
+class Window(NamedTuple):
+    """A square of whole pixels, which may lie partly or wholly outside the image.
+
+    Attributes:
+        x: Left column.
+        y: Top row.
+        side: Pixels along one side, at least 1.
+    """
+
+    x: int
+    y: int
+    side: int
+
+
+def context_side(width: float, height: float) -> float:
+    """The exemplar's side in image pixels: sqrt((w + p)(h + p)), p = (w + h) / 2 (SiamFC, Section 2.4)."""
+    context = 0.5 * (width + height)
+    return math.sqrt((width + context) * (height + context))
+
+
+def window_at(centre: tuple[float, float], side: int, rounding: Rounding = "up") -> Window:
+    """The window of that side around a centre (x, y)."""
+    half = (side + 1) / 2
+    corner = [c - half for c in centre]
+    x, y = (math.floor(c + 0.5) if rounding == "up" else round(c) for c in corner)
+    return Window(x, y, side)
+
+
+def average_colour(image: Image) -> Colour:
+    """The image's mean colour, cut to whole grey levels as upstream's assignment into a uint8 array does."""
+    return np.mean(image, axis=(0, 1)).astype(np.uint8)
+
+
+def inside(window: Window, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """The part of a window within an image of that shape: (left, top, right, bottom), perhaps empty."""
+    left, right = (min(max(v, 0), shape[1]) for v in (window.x, window.x + window.side))
+    top, bottom = (min(max(v, 0), shape[0]) for v in (window.y, window.y + window.side))
+    return left, top, right, bottom
+
+
+def patch(image: Image, window: Window, size: int, fill: Colour) -> Image:
+    """Cut one window and resize it.
+
+    Args:
+        image: uint8 (H, W, 3).
+        window: Which part.
+        size: Side of the result.
+        fill: Colour outside the image.
+
+    Returns:
+        uint8 (size, size, 3).
+    """
+    left, top, right, bottom = inside(window, image.shape)
+    whole = right - left == window.side and bottom - top == window.side
+    if not whole and window.side**2 > 4 * (image.shape[0] * image.shape[1] + size * size):
+        # Far larger than the image (a target that exploded): do not build what is nearly all one colour.
+        far: Image = resample([image], [window], size, [fill], torch.device("cpu"))[0].numpy()
+        return far
+    cut = image[top:bottom, left:right]
+    if not whole:
+        beyond_x, beyond_y = window.x + window.side - right, window.y + window.side - bottom
+        border = (top - window.y, beyond_y, left - window.x, beyond_x)
+        colour = tuple(int(v) for v in fill)
+        if right > left and bottom > top:
+            cut = np.asarray(cv2.copyMakeBorder(cut, *border, cv2.BORDER_CONSTANT, value=colour), np.uint8)
+        else:
+            cut = np.full((window.side, window.side, 3), fill, np.uint8)
+    if window.side == size:
+        return cut
+    resized: Image = np.asarray(cv2.resize(cut, (size, size), interpolation=cv2.INTER_LINEAR), np.uint8)
+    return resized
+
+
+def resample(
+    images: Sequence[Image],
+    windows: Sequence[Window],
+    size: int,
+    fills: Sequence[Colour],
+    device: torch.device,
+) -> Tensor:
+    """Cut and resize one window of each image, on the device.
+
+    The windows' pixels travel end to end in one transfer; their sizes may differ.
+
+    Args:
+        images: N images, uint8 (H, W, 3), of any sizes.
+        windows: One per image.
+        size: Side of the results.
+        fills: Colour outside each image.
+        device: Where to work.
+
+    Returns:
+        uint8 (N, size, size, 3) on the device, equal to `patch`'s.
+    """
+    boxes = [inside(w, i.shape) for w, i in zip(windows, images, strict=True)]
+    cuts = [i[t:b, le:r].ravel() for i, (le, t, r, b) in zip(images, boxes, strict=True)]
+    # The fill colour is each window's first pixel, so that one gather reads both.
+    flat = np.concatenate([part for fill, cut in zip(fills, cuts, strict=True) for part in (fill, cut)])
+    lengths = np.array([1 + len(c) // 3 for c in cuts])
+    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+    numbers = [
+        (w.x, w.y, w.side, le, t, r, b, s) for w, (le, t, r, b), s in zip(windows, boxes, starts, strict=True)
+    ]
+    pixels = torch.from_numpy(flat).to(device, non_blocking=True).reshape(-1, 3)
+    x, y, side, left, top, right, bottom, start = torch.tensor(numbers, device=device).T[:, :, None]
+    low, weight = _taps(side, size)
+    # OpenCV drops the weight of a column beyond the window, but keeps that of a row and repeats the row.
+    beyond = (low < 0) | (low >= side - 1)
+    across = torch.where(beyond, 0, weight)
+    columns = [x + low.clamp(min=0), x + torch.minimum(low.clamp(min=0) + 1, side - 1)]
+    rows = [y + low.clamp(min=0), y + torch.minimum(low + 1, side - 1)]
+    out = torch.zeros((), dtype=torch.int32, device=device)
+    for row, down in zip(rows, (_ONE - weight, weight), strict=True):
+        line = torch.zeros((), dtype=torch.int32, device=device)
+        for column, factor in zip(columns, (_ONE - across, across), strict=True):
+            seen = ((row >= top) & (row < bottom))[:, :, None] & ((column >= left) & (column < right))[
+                :, None
+            ]
+            at = 1 + (row - top)[:, :, None] * (right - left)[:, :, None] + (column - left)[:, None]
+            grey = pixels[start[:, :, None] + torch.where(seen, at, 0)].int()
+            line = line + grey * factor[:, None, :, None]
+        out = out + ((down[:, :, None, None] * (line >> 4)) >> 16)
+    return ((out + 2) >> 2).to(torch.uint8)
+
+
+def _taps(side: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """OpenCV's first neighbour (N, size) of each output pixel, and the weight of the second in 1/2048."""
+    step = side.double() / size
+    at = ((torch.arange(size, device=side.device) + 0.5) * step - 0.5).float()
+    low = at.floor()
+    return low.long(), torch.round((at - low) * _ONE).int()

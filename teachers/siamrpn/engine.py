@@ -1,0 +1,122 @@
+"""SiamRPN behind the protocol of teachers: one video at a time, or many through one network call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from torch import nn
+
+from teachers.base import Box, Image, Task, TeacherError
+from teachers.siamrpn.folding import fold
+from teachers.siamrpn.tracker import State, Tracker
+from teachers.weights import fit, load_state
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from teachers.siamrpn.variants import Tuning
+
+
+def tracker(network: nn.Module, tuning: Tuning, weights: Path | str, device: str = "cpu") -> Tracker:
+    """Load a network and make it ready for inference.
+
+    Args:
+        network: With the names and shapes of the checkpoint.
+        tuning: The tracker's numbers.
+        weights: The checkpoint, PyTorch's or safetensors.
+        device: "cpu", "cuda", "cuda:1" ...
+
+    Raises:
+        DataError: If the checkpoint cannot be read or does not fit.
+    """
+    fit(network, load_state(weights), weights)
+    return prepared(network, tuning, device)
+
+
+def prepared(network: nn.Module, tuning: Tuning, device: str = "cpu") -> Tracker:
+    """Make a network that has its weights ready for inference: it is folded in place, and moved."""
+    place = torch.device(device)
+    folded = fold(network).to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Tracker(folded, tuning, place)
+
+
+class SiamRPNBatch:
+    """A `BatchTeacher`: up to `slots` videos through one network call per step.
+
+    A video's boxes do not depend on the slot, on its neighbours or on the order of starts: see `Tracker` for
+    what that means to the last bit.
+
+    Args:
+        tracker: What all videos share.
+        slots: How many videos at once.
+    """
+
+    version: int = 1
+
+    def __init__(self, tracker: Tracker, slots: int) -> None:
+        if slots < 1:
+            raise ValueError(f"slots = {slots}: there has to be at least one")
+        self.slots = slots
+        self._tracker = tracker
+        self._states: dict[int, State] = {}
+
+    def start(self, slot: int, image: Image, box: Box, task: Task) -> Box:
+        """Begin a video in a free slot, see `BatchTeacher.start`."""
+        if not 0 <= slot < self.slots:
+            raise ValueError(f"video {task.name}: there is no slot {slot}, there are {self.slots}")
+        self._states[slot] = self._tracker.begin(image, box)
+        return self._states[slot].box
+
+    def step(self, images: Mapping[int, Image]) -> dict[int, Box | Exception]:
+        """Track the next frame of each slot given, see `BatchTeacher.step`."""
+        states = self._tracker.step([self._states[slot] for slot in images], list(images.values()))
+        answers: dict[int, Box | Exception] = {}
+        for slot, state in zip(images, states, strict=True):
+            if isinstance(state, State):
+                self._states[slot] = state
+                answers[slot] = state.box
+            else:
+                answers[slot] = state
+        return answers
+
+    def release(self, slot: int) -> None:
+        """Forget the video in a slot."""
+        self._states.pop(slot, None)
+
+    def score(self, slot: int) -> float:
+        """The network's confidence in a slot's last box, in [0, 1]."""
+        return self._states[slot].score
+
+
+class SiamRPNTeacher:
+    """A `Teacher`: one video at a time.
+
+    Args:
+        tracker: The network and the numbers.
+    """
+
+    version: ClassVar[int] = SiamRPNBatch.version
+    needs_images: ClassVar[bool] = True
+
+    def __init__(self, tracker: Tracker) -> None:
+        self._tracker = tracker
+        self._state: State | None = None
+
+    def start(self, image: Image | None, box: Box, task: Task) -> Box:
+        """Learn the target of a new video, see `Teacher.start`."""
+        if image is None:
+            raise TeacherError(f"video {task.name}: SiamRPN needs images")
+        self._state = self._tracker.begin(image, box)
+        return self._state.box
+
+    def track(self, image: Image | None) -> Box:
+        """Return the box in the next frame."""
+        if image is None or self._state is None:
+            raise TeacherError("SiamRPN needs an image, and a video that was started")
+        (state,) = self._tracker.step([self._state], [image])
+        if isinstance(state, TeacherError):
+            raise state
+        self._state = state
+        return state.box

@@ -1,0 +1,68 @@
+"""SiamRPN as a user names it in params.yaml: options in, a teacher out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+import torch
+from pydantic import FilePath  # noqa: TC002 - the options' types are read at run time
+
+from teachers.options import TeacherConfigError
+from teachers.siamrpn.anchors import Origin  # noqa: TC001 - the same
+from teachers.siamrpn.engine import SiamRPNBatch, SiamRPNTeacher, tracker
+from teachers.siamrpn.variants import VARIANTS, Start
+
+VariantName = Literal[
+    "siamrpn_alex_dwxcorr",
+    "siamrpn_alex_dwxcorr_otb",
+    "siamrpn_alex_dwxcorr_16gpu",
+    "siamrpn_r50_l234_dwxcorr",
+    "siamrpn_r50_l234_dwxcorr_otb",
+    "siamrpn_r50_l234_dwxcorr_lt",
+    "siamrpn_mobilev2_l234_dwxcorr",
+    "dasiamrpn_vot",
+    "dasiamrpn_otb",
+    "dasiamrpn_big",
+]
+
+
+class SiamRpn(SiamRPNTeacher):
+    """The SiamRPN family of pysot and DaSiamRPN, with their published checkpoints.
+
+    Args:
+        weights: The variant's checkpoint: a PyTorch file or safetensors.
+        variant: The name of pysot's experiment, or of DaSiamRPN's network.
+        device: "cpu", "cuda", "cuda:1" ...
+        threads: Threads of one network call on the CPU, for the whole process; 0 leaves PyTorch's setting
+        alone. start: Where the target's centre is at the start: see `variants.Start`.
+        origin: Where the grid of anchors begins: see `anchors.Origin`.
+
+    Raises:
+        DataError: If the checkpoint cannot be read or is not the variant's.
+        TeacherConfigError: If there is no such device here.
+    """
+
+    def __init__(
+        self,
+        weights: FilePath,
+        variant: VariantName = "siamrpn_alex_dwxcorr",
+        device: str = "cpu",
+        threads: int = 0,
+        start: Start = "centre",
+        origin: Origin = "floor",
+    ) -> None:
+        try:
+            torch.empty(0, device=device)
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).partition("\n")[0]
+            raise TeacherConfigError(f"siamrpn: device = {device!r} cannot be used here: {reason}") from error
+        if threads:
+            torch.set_num_threads(threads)
+        chosen = VARIANTS[variant]
+        tuning = replace(chosen.tuning, start=start, origin=origin)
+        super().__init__(tracker(chosen.build(), tuning, weights, device))
+
+    def batch(self, slots: int) -> SiamRPNBatch:
+        """The same network and numbers for many videos at once."""
+        return SiamRPNBatch(self._tracker, slots)
