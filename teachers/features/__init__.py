@@ -1,0 +1,1 @@
+"""Image features shared by the correlation filters."""
