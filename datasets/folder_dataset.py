@@ -75,6 +75,16 @@ class FolderDataset(ABC):
         self.names = without(self.names, listed)
         self._known = frozenset(self.names)
 
+    def marked_absent(self, name: str) -> NDArray[np.bool_] | None:
+        """The benchmark's own absence flags, bool (T,); None where it has none (NaN boxes say it then)."""
+        del name
+        return None
+
+    def audit(self, name: str) -> list[str]:
+        """What else is wrong with a video's files, which reading it does not need: a sentence each."""
+        del name
+        return []
+
     @abstractmethod
     def _read(self, name: str) -> Video:
         """Read a video whose name is known."""

@@ -26,9 +26,12 @@ from datasets.rows import read_bytes, read_flags, read_rows
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from datasets.video import Video
 
-SPLITS = ("train", "val", "test")
+WITHHELD = "ground truth is withheld after the first frame: every later frame reads as absent"
+"""The note of a test video, whose absent frames are no defect."""
 
 
 class Got10k(FolderDataset):
@@ -58,10 +61,29 @@ class Got10k(FolderDataset):
         flags = None
         if self.split == "test" and len(boxes) == 1 and len(images) > 1:
             boxes = np.concatenate([boxes, np.full((len(images) - 1, 4), np.nan, np.float32)])
-            notes = ("ground truth is withheld after the first frame: every later frame reads as absent",)
-        elif (folder / "absence.label").is_file():
-            flags, notes = fitted(read_flags(folder / "absence.label") > 0, len(boxes), "absence.label")
+            notes = (WITHHELD,)
+        else:
+            flags = self.marked_absent(name)
+            if flags is not None:
+                flags, notes = fitted(flags, len(boxes), "absence.label")
         return annotated(name, images, boxes, flags, _object_class(folder / "meta_info.ini"), notes)
+
+    def marked_absent(self, name: str) -> NDArray[np.bool_] | None:
+        """absence.label as it is, bool (rows,); None without the file."""
+        path = self.folder / name / "absence.label"
+        return read_flags(path) > 0 if path.is_file() else None
+
+    def audit(self, name: str) -> list[str]:
+        """Compare the lengths of the labels that reading does not need with the boxes'."""
+        folder = self.folder / name
+        boxes = len(read_rows(folder / "groundtruth.txt"))
+        found = []
+        for label, highest in (("cover.label", 8), ("cut_by_image.label", 1)):
+            if (folder / label).is_file():
+                rows = len(read_flags(folder / label, highest))
+                if rows != boxes:
+                    found.append(f"{label} has {rows} rows for {boxes} boxes")
+        return found
 
 
 def _split_folder(root: Path, split: str | None) -> tuple[Path, str]:

@@ -24,6 +24,8 @@ from datasets.rows import read_flags, read_rows
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from datasets.video import Video
 
 SPLITS = ("test", "train", "all")
@@ -53,14 +55,24 @@ class Lasot(FolderDataset):
     def _read(self, name: str) -> Video:
         folder = self.folder(name)
         boxes = read_rows(folder / "groundtruth.txt", origin=self.base)
-        flags = np.zeros(len(boxes), bool)
-        notes: tuple[str, ...] = ()
-        for label in ("full_occlusion.txt", "out_of_view.txt"):
-            if (folder / label).is_file():
-                marked, remarks = fitted(read_flags(folder / label) > 0, len(boxes), label)
-                flags |= marked
-                notes += remarks
+        flags, notes = _flags(folder, len(boxes))
         return annotated(name, list_images(folder / "img"), boxes, flags, name.rpartition("-")[0], notes)
+
+    def marked_absent(self, name: str) -> NDArray[np.bool_]:
+        """Fully occluded or out of view, bool (T,)."""
+        folder = self.folder(name)
+        return _flags(folder, len(read_rows(folder / "groundtruth.txt")))[0]
+
+
+def _flags(folder: Path, rows: int) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
+    flags = np.zeros(rows, bool)
+    notes: tuple[str, ...] = ()
+    for label in ("full_occlusion.txt", "out_of_view.txt"):
+        if (folder / label).is_file():
+            marked, remarks = fitted(read_flags(folder / label) > 0, rows, label)
+            flags |= marked
+            notes += remarks
+    return flags, notes
 
 
 def _names(root: Path, split: str) -> tuple[str, ...]:

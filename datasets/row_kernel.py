@@ -141,7 +141,7 @@ def parse_files(
     bottoms: NDArray[np.int64],
     origin: float,
 ) -> NDArray[np.int64]:
-    """Parse many texts that lie end to end: text i ends at ends[i] and has the rows of `out` up to bottoms[i].
+    """Parse many texts that lie end to end: text i ends at ends[i] and has the rows of `out` to bottoms[i].
 
     Returns:
         What `parse` returns for each, int64 (texts,).

@@ -1,0 +1,83 @@
+"""`python -m datasets audit`."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path  # noqa: TC003  # tyro reads the annotations at run time
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from datasets.audit import KINDS, Defect, DefectKind, audit
+from datasets.command_line import progress
+from datasets.spec import open_dataset
+
+
+@dataclass(frozen=True)
+class Audit:
+    """Report every defect of a source dataset; exit with 1 if there is one.
+
+    Every image is decoded, every annotation parsed; nothing is changed.
+
+    Example:
+        python -m datasets audit got10k:/data/GOT-10k:train --ignore absent-frames box-beyond-border
+    """
+
+    dataset: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="KIND:ROOT[:SPLIT]")]
+    """The dataset, such as got10k:/data/GOT-10k:train or otb:/data/OTB100."""
+    ignore: tuple[DefectKind, ...] = ()
+    """Kinds of defects to pass over."""
+    exclude: Path | None = None
+    """A text file of videos to leave out, one name per line."""
+    workers: int = os.cpu_count() or 1
+    """Processes that decode images."""
+    json: bool = False
+    """Print one JSON object: dataset, videos, counts by kind, and the list of defects."""
+
+    def run(self) -> int:
+        """Audit and print; 0 if the dataset is clean, else 1."""
+        if self.workers < 1:
+            raise ValueError(f"--workers is {self.workers}, but has to be at least 1")
+        dataset = open_dataset(self.dataset, self.exclude)
+        with progress("videos") as bar:
+            task = bar.add_task("Auditing", total=len(dataset))
+            found = audit(dataset, min(self.workers, len(dataset)), lambda: bar.advance(task))
+            defects = [defect for defect in found if defect.kind not in self.ignore]
+        counts = Counter(defect.kind for defect in defects)
+        if self.json:
+            report = {
+                "dataset": dataset.spec,
+                "videos": len(dataset),
+                "counts": {kind: counts[kind] for kind in KINDS if counts[kind]},
+                "defects": [_plain(defect) for defect in defects],
+            }
+            print(json.dumps(report, indent=1))
+        else:
+            _print_table(defects, counts, dataset.spec, len(dataset))
+        return 1 if defects else 0
+
+
+def _plain(defect: Defect) -> dict[str, object]:
+    return {**asdict(defect), "path": None if defect.path is None else str(defect.path)}
+
+
+def _print_table(defects: list[Defect], counts: Counter[DefectKind], spec: str, videos: int) -> None:
+    console = Console()
+    if not defects:
+        console.print(f"{spec}: {videos} videos, no defect", highlight=False)
+        return
+    table = Table("video", "kind", "what was found")
+    for defect in defects:
+        table.add_row(defect.video, defect.kind, defect.detail)
+    console.print(table)
+    for kind, meaning in KINDS.items():
+        if counts[kind]:
+            console.print(f"{counts[kind]:6}  {kind}: {meaning}", highlight=False)
+    faulty = len({defect.video for defect in defects})
+    total = f"{len(defects)} defect{'s' if len(defects) > 1 else ''}"
+    console.print(f"{spec}: {total} in {faulty} of {videos} videos", highlight=False)
