@@ -1,4 +1,4 @@
-"""Procedural videos with exact ground truth: the embedded default data, and material for tests and benchmarks.
+"""Procedural videos with exact ground truth: the embedded default data; for tests and benchmarks too.
 
 `write_synthetic` writes them in GOT-10k's layout, `render` gives one video's frames in memory.
 """

@@ -15,14 +15,14 @@ from datasets.synthetic.writer import write_synthetic
 
 
 def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
 @dataclass(frozen=True)
 class Synth:
     """Write procedural videos with exact ground truth, in GOT-10k's layout.
 
-    The same options give the same bytes, whatever the number of workers; video i is the same for any number of
+    The same options give the same bytes for any number of workers, and video i is the same for any number of
     videos. A killed run is resumed by the same command; a complete folder is left alone.
 
     Example:
@@ -38,13 +38,13 @@ class Synth:
     workers: int = field(default_factory=_cores)
     """Processes that draw."""
     max_length: int | None = None
-    """Cut videos after this many frames; by default lengths are drawn like GOT-10k's (70 to 690, median 101)."""
+    """Cut videos after this many frames; default: lengths drawn like GOT-10k's (69 to 690, median 101)."""
     image_size: str | None = None
     """Size of all images, such as 1280x720; by default each video draws one between 320x180 and 640x360."""
     quality: int = SyntheticOptions.model_fields["quality"].default
     """JPEG quality, 1 to 100."""
     difficulty: tuple[float, float] = (0.0, 1.0)
-    """Easiest and hardest video: 0 glides with constant size, 1 turns, is hidden, leaves the image, has doubles."""
+    """Easiest and hardest video: at 0 a target glides, at 1 it turns, is hidden, leaves, has doubles."""
     overwrite: bool = False
     """Replace synthetic videos of other options that lie there."""
 

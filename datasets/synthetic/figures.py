@@ -1,16 +1,17 @@
 """The things that are tracked: balls, cars, fish, dogs, birds, kites, balloons, signs; and what hides them.
 
-Each takes a source of randomness, a hue, the density of its textures and how lively it is (0: stiff, 1: limbs swing
-and bodies wave fully), and gives a `Sprite`.
+Each takes a source of randomness, a hue, the density of its textures and how lively it is (0: stiff, 1: limbs
+swing and bodies wave fully), and gives a `Sprite`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
-from datasets.synthetic.sprites import Points, Sprite, curve, ellipse, make_part, material
+from datasets.synthetic.sprites import Joint, Points, Sprite, curve, ellipse, make_part, material
 from datasets.synthetic.textures import star
 
 Figure = Callable[[np.random.Generator, float, float, float], Sprite]
@@ -21,7 +22,11 @@ def ball(rng: np.random.Generator, hue: float, density: float, lively: float) ->
     """A ball with stripes or patches, which may roll."""
     pattern = str(rng.choice(["stripes", "patches", "checks", "spots"]))
     skin = material(rng, hue, pattern)
-    return (make_part(rng, ellipse(0, 0, 0.5, 0.5), skin, density, spin=lively * rng.normal(0, 0.05)),)
+    return (
+        make_part(
+            rng, ellipse(0, 0, 0.5, 0.5), skin, density, joint=Joint(spin=lively * rng.normal(0, 0.05))
+        ),
+    )
 
 
 def car(rng: np.random.Generator, hue: float, density: float, lively: float) -> Sprite:
@@ -39,7 +44,8 @@ def car(rng: np.random.Generator, hue: float, density: float, lively: float) -> 
     for x in (-0.3, 0.29):
         hub = (ellipse(x, 0.16, 0.1, 0.1), DARK), (ellipse(x, 0.16, 0.05, 0.045), PALE)
         wheel = ellipse(x, 0.16, 0.1, 0.1)
-        parts.append(make_part(rng, wheel, rubber, density, marks=hub, pivot=(x, 0.16), spin=lively * 0.3))
+        axle = Joint(pivot=(x, 0.16), spin=lively * 0.3)
+        parts.append(make_part(rng, wheel, rubber, density, marks=hub, joint=axle))
     return tuple(parts)
 
 
@@ -51,8 +57,8 @@ def fish(rng: np.random.Generator, hue: float, density: float, lively: float) ->
     lower = tuple((x, -y) for x, y in reversed((*upper[1:], tail[0])))
     eye = ((ellipse(0.36, -0.05, 0.035, 0.035), PALE), (ellipse(0.365, -0.05, 0.018, 0.018), DARK))
     body = densified(curve(*upper, *tail, *lower))
-    wave, period = lively * rng.uniform(0.1, 0.3), rng.uniform(12, 26)
-    return (make_part(rng, body, material(rng, hue), density, marks=eye, wave=wave, period=period),)
+    swim = Joint(wave=lively * rng.uniform(0.1, 0.3), period=rng.uniform(12, 26))
+    return (make_part(rng, body, material(rng, hue), density, marks=eye, joint=swim),)
 
 
 def dog(rng: np.random.Generator, hue: float, density: float, lively: float) -> Sprite:
@@ -61,18 +67,18 @@ def dog(rng: np.random.Generator, hue: float, density: float, lively: float) -> 
     parts = []
     for x, phase in ((-0.24, 0.0), (0.18, np.pi), (-0.17, np.pi), (0.25, 0.0)):
         leg = ellipse(x, 0.22, 0.05, 0.2, 0.0, 2.6)
-        motion = {"pivot": (x, 0.08), "swing": gait, "period": period, "phase": phase}
-        parts.append(make_part(rng, leg, fur, density, **motion))
+        hip = Joint(pivot=(x, 0.08), swing=gait, period=period, phase=phase)
+        parts.append(make_part(rng, leg, fur, density, joint=hip))
     tail = curve((-0.28, -0.08), (-0.42, -0.28), (-0.47, -0.3), (-0.45, -0.24), (-0.3, 0.0))
-    wag = {"pivot": (-0.28, -0.04), "swing": gait * 0.8, "period": period * 0.8}
-    parts.append(make_part(rng, tail, fur, density, **wag))
+    wag = Joint(pivot=(-0.28, -0.04), swing=gait * 0.8, period=period * 0.8)
+    parts.append(make_part(rng, tail, fur, density, joint=wag))
     parts.append(make_part(rng, ellipse(0.0, 0.0, 0.33, 0.16, 0.0, 2.4), fur, density))
     face = ((ellipse(0.39, -0.2, 0.02, 0.02), DARK), (ellipse(0.47, -0.13, 0.022, 0.02), DARK))
     head = curve(
         (0.22, -0.05), (0.24, -0.27), (0.28, -0.38), (0.33, -0.29), (0.42, -0.26), (0.5, -0.14), (0.36, -0.02)
     )
-    nod = {"pivot": (0.26, -0.08), "swing": gait * 0.25, "period": period * 1.7}
-    parts.append(make_part(rng, head, fur, density, marks=face, **nod))
+    nod = Joint(pivot=(0.26, -0.08), swing=gait * 0.25, period=period * 1.7)
+    parts.append(make_part(rng, head, fur, density, marks=face, joint=nod))
     return tuple(parts)
 
 
@@ -91,9 +97,9 @@ def bird(rng: np.random.Generator, hue: float, density: float, lively: float) ->
         (0.25, 0.06),
     )
     eye = ((ellipse(0.35, -0.09, 0.022, 0.022), DARK),)
-    motion = {"pivot": (0.02, -0.02), "swing": beat, "period": period}
-    far = make_part(rng, wing + (0.1, 0.0), feathers, density, **motion, phase=0.4)
-    near = make_part(rng, wing, material(rng, hue), density, **motion)
+    shoulder = Joint(pivot=(0.02, -0.02), swing=beat, period=period)
+    far = make_part(rng, wing + np.array([0.1, 0.0]), feathers, density, joint=replace(shoulder, phase=0.4))
+    near = make_part(rng, wing, material(rng, hue), density, joint=shoulder)
     return (far, make_part(rng, body, feathers, density, marks=eye), near)
 
 
@@ -103,8 +109,8 @@ def kite(rng: np.random.Generator, hue: float, density: float, lively: float) ->
     left, right = material(rng, hue), material(rng, hue + rng.uniform(0.1, 0.5))
     tail = curve((-0.02, 0.2), (-0.05, 0.35), (-0.02, 0.5), (0.03, 0.5), (0.03, 0.35), (0.02, 0.2))
     cloths = (((0.0, -0.5), (0.0, 0.28), (-side, -0.15)), ((0.0, -0.5), (side, -0.15), (0.0, 0.28)))
-    flutter = {"pivot": (0.0, 0.22), "swing": lively * 0.5, "period": rng.uniform(10, 24)}
-    parts = [make_part(rng, tail, left, density, **flutter)]
+    flutter = Joint(pivot=(0.0, 0.22), swing=lively * 0.5, period=rng.uniform(10, 24))
+    parts = [make_part(rng, tail, left, density, joint=flutter)]
     parts += [make_part(rng, np.array(c), m, density) for c, m in zip(cloths, (left, right), strict=True)]
     return tuple(parts)
 
@@ -114,8 +120,8 @@ def balloon(rng: np.random.Generator, hue: float, density: float, lively: float)
     shape = star(rng, 90, 0.3)
     shape = shape / np.ptp(shape, axis=0).max()
     shape -= (shape.min(axis=0) + shape.max(axis=0)) / 2
-    wobble, period = lively * rng.uniform(0.05, 0.2), rng.uniform(15, 40)
-    return (make_part(rng, shape, material(rng, hue), density, wave=wobble, period=period),)
+    wobble = Joint(wave=lively * rng.uniform(0.05, 0.2), period=rng.uniform(15, 40))
+    return (make_part(rng, shape, material(rng, hue), density, joint=wobble),)
 
 
 def sign(rng: np.random.Generator, hue: float, density: float, _lively: float) -> Sprite:

@@ -1,4 +1,4 @@
-"""Paths over time: smooth wandering, the shake of a hand, leaving and coming back. Everything is an array over frames."""
+"""Paths over time, as arrays over frames: smooth wandering, the shake of a hand, leaving and coming back."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Track = NDArray[np.float64]
 
 
 def wander(rng: np.random.Generator, length: int, amplitude: float, period: float) -> Track:
-    """A smooth path that starts at 0 and stays within +-amplitude: three waves of periods around `period`, (T,)."""
+    """A smooth path that starts at 0 and stays within +-amplitude, with waves of `period` frames, (T,)."""
     t = np.arange(length)
     shares = rng.dirichlet((4, 2, 1)) * amplitude / 2
     path = np.zeros(length)
@@ -48,7 +48,8 @@ def away(length: int, start: float, ramp: float, hold: float) -> Track:
     rising = np.clip((t - start) / ramp, 0, 1)
     falling = np.clip((t - start - ramp - hold) / ramp, 0, 1)
     u = rising - falling
-    return u * u * (3 - 2 * u)
+    path: Track = u * u * (3 - 2 * u)
+    return path
 
 
 @dataclass(frozen=True, eq=False)

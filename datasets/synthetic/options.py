@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 GENERATOR_VERSION = 1
 """Raised whenever the same options give other videos."""
 
-# The lengths of GOT-10k's training videos at the quantiles 0.5 %, 1.5 %, ..., 99.5 %: they cluster at 70, 80, 90 and
-# 100 frames (and one more), the median is 101, and one video in ten is longer than 280 frames.
+# Lengths of GOT-10k's training videos at the quantiles 0.5 %, 1.5 %, ..., 99.5 %: they cluster at 70, 80, 90
+# and 100 frames (and one more), the median is 101, and one video in ten is longer than 280 frames.
 LENGTH_QUANTILES = (
     *(69, 70, 70, 70, 71, 71, 77, 80, 80, 80, 80, 80, 81, 81, 81, 81, 81, 81, 81, 81, 87, 90, 90, 90, 90),
     *(91, 91, 91, 91, 91, 94, 99, 100, 100, 100, 100, 100, 100, 100, 100, 100, 100, 100, 100, 100, 101, 101),
@@ -34,8 +34,8 @@ class SyntheticOptions(BaseModel):
     Attributes:
         videos: How many. Video i is the same for any count.
         seed: Another seed gives other videos.
-        max_length: Longest video in frames, or None for lengths drawn like GOT-10k's up to 690. A shorter limit
-            cuts a video, it does not change its first frames.
+        max_length: Longest video in frames, or None for lengths drawn like GOT-10k's, up to 690. A shorter
+            limit cuts a video, it does not change its first frames.
         image_size: (width, height) of every image, or None to draw each video's from `IMAGE_SIZES`.
         quality: JPEG quality.
         difficulty: Range of the videos' difficulty: at 0 a target glides, with constant size, over a calm
@@ -48,7 +48,7 @@ class SyntheticOptions(BaseModel):
     seed: Annotated[int, Field(ge=0)] = 0
     max_length: Annotated[int, Field(ge=2)] | None = None
     image_size: tuple[Side, Side] | None = None
-    quality: Annotated[int, Field(ge=1, le=100)] = 85
+    quality: Annotated[int, Field(ge=1, le=100)] = 80
     difficulty: tuple[Share, Share] = (0.0, 1.0)
 
     @model_validator(mode="after")

@@ -1,6 +1,6 @@
 """Drawing: a plan becomes frames, one after the other, with the ground truth's box.
 
-Continuous image coordinates have pixel i cover [i, i + 1); OpenCV's warps count pixel centres, hence the halves.
+In continuous image coordinates pixel i covers [i, i + 1); OpenCV's warps count centres, hence the halves.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Frame:
 
     Attributes:
         image: uint8 (H, W, 3), BGR.
-        box: float32 (4,), the silhouette's extents as if nothing hid it, cut by the image; `ABSENT` if absent.
+        box: float32 (4,), the silhouette's extents as if nothing hid it, cut by the image, or `ABSENT`.
         visible: Share of the silhouette's area that is neither hidden nor outside the image, 0..1.
         cut: The silhouette leaves the image.
     """
@@ -50,7 +50,7 @@ class Frame:
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """A drawn figure: uint8 (h, w, 4), BGR multiplied by alpha, alpha, with its top-left pixel in the image."""
+    """A drawn figure: uint8 (h, w, 4), BGR multiplied by alpha, alpha; and where its top-left pixel lies."""
 
     pixels: Image
     left: int
@@ -62,9 +62,9 @@ def outlines(actor: Actor, frame: int) -> list[NDArray[np.float64]]:
     pose, polygons = actor.matrix(frame), []
     for part in actor.sprite:
         points = part.outline
-        if part.wave:
-            points = np.stack([points[:, 0], points[:, 1] + part.rise(points[:, 0], frame)], axis=-1)
-        polygons.append(apply(chained(pose, part.turn(frame)), points))
+        if part.joint.wave:
+            points = np.stack([points[:, 0], points[:, 1] + part.joint.rise(points[:, 0], frame)], axis=-1)
+        polygons.append(apply(chained(pose, part.joint.turn(frame)), points))
     return polygons
 
 
@@ -88,14 +88,14 @@ def _warped(
     texture, density = part.levels[depth], part.density / 2**depth
     inverse = np.linalg.inv(matrix[:, :2])
     start = inverse @ (np.asarray(corner) + 0.5 - matrix[:, 2])
-    if not part.wave:
+    if not part.joint.wave:
         offset = (start - part.origin) * density - 0.5
         back = np.concatenate([inverse * density, offset[:, None]], axis=1)
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         return np.asarray(cv2.warpAffine(texture, back, size, flags=flags), np.uint8)
     x, y = np.arange(size[0]), np.arange(size[1])[:, None]
     local_x = start[0] + inverse[0, 0] * x + inverse[0, 1] * y
-    local_y = start[1] + inverse[1, 0] * x + inverse[1, 1] * y - part.rise(local_x, frame)
+    local_y = start[1] + inverse[1, 0] * x + inverse[1, 1] * y - part.joint.rise(local_x, frame)
     map_x = ((local_x - part.origin[0]) * density - 0.5).astype(np.float32)
     map_y = ((local_y - part.origin[1]) * density - 0.5).astype(np.float32)
     return np.asarray(cv2.remap(texture, map_x, map_y, cv2.INTER_LINEAR), np.uint8)
@@ -103,13 +103,13 @@ def _warped(
 
 def _over(below: Image, above: Image) -> Image:
     """Lay premultiplied pixels over others of 3 or 4 channels."""
-    rest = cv2.subtract(255, above[..., 3])
+    rest = 255 - above[..., 3]
     kept = cv2.multiply(below, cv2.merge([rest] * below.shape[2]), scale=1 / 255)
     return np.asarray(cv2.add(kept, np.ascontiguousarray(above[..., : below.shape[2]])), np.uint8)
 
 
 def streak(motion: NDArray[np.float64]) -> Field | None:
-    """The kernel of a motion of (dx, dy) pixels while the shutter is open, or None if it is too short to be seen."""
+    """The kernel of a motion of (dx, dy) pixels while the shutter is open; None if too short to be seen."""
     length = float(np.hypot(*motion))
     if length < 1.2:
         return None
@@ -154,7 +154,7 @@ def draw(actor: Actor, frame: int, exposure: float, size: tuple[int, int], *, wh
     pose, pixels = actor.matrix(frame), np.zeros((bottom - top, right - left, 4), np.uint8)
     for part in actor.sprite:
         drawn = _warped(
-            part, chained(pose, part.turn(frame)), frame, (left, top), (right - left, bottom - top)
+            part, chained(pose, part.joint.turn(frame)), frame, (left, top), (right - left, bottom - top)
         )
         pixels = _over(pixels, drawn) if len(actor.sprite) > 1 else drawn
     if kernel is not None:
@@ -190,8 +190,8 @@ def _lay(image: Image, layer: Layer) -> None:
 
 def _visible(target: Layer, front: list[Layer], size: tuple[int, int]) -> float:
     """Share of the target's alpha that lies in the image and is not hidden."""
-    seen = np.zeros(target.pixels.shape[:2], np.float32)
-    inside = _meeting(target, 0, 0, *size)
+    seen: Field = np.zeros(target.pixels.shape[:2], np.float32)
+    inside = _meeting(target, 0, 0, size[0], size[1])
     if inside is None:
         return 0.0
     seen[inside[2], inside[3]] = target.pixels[inside[2], inside[3], 3]
@@ -257,8 +257,8 @@ def render(seed: int, index: int, options: SyntheticOptions) -> Iterator[tuple[I
         options: The rest; `options.videos` does not count.
 
     Yields:
-        (image, box, visible): uint8 (H, W, 3) BGR; float32 (4,), (x, y, w, h), `ABSENT` where the target is absent;
-        and the share of the target that can be seen, 0 where it is absent.
+        (image, box, visible): uint8 (H, W, 3) BGR; float32 (4,), (x, y, w, h), `ABSENT` where the target is
+        absent; and the share of the target that can be seen, 0 where it is absent.
     """
     scene = plan(index, options.model_copy(update={"seed": seed}))
     for t in range(scene.length):

@@ -66,7 +66,7 @@ class Scene:
 
 
 def difficulty_of(index: int, options: SyntheticOptions) -> float:
-    """Videos' difficulties fill the range evenly, whichever number of them is asked for (golden-ratio sequence)."""
+    """Videos' difficulties fill the range evenly, however many there are (a golden-ratio sequence)."""
     easiest, hardest = options.difficulty
     start = generator(options.seed, 0, "difficulty").random()
     return easiest + (hardest - easiest) * ((start + index * GOLDEN) % 1.0)
@@ -79,7 +79,7 @@ def extent(sprite: Sprite) -> NDArray[np.float64]:
 
 
 class Director:
-    """Draws one video's plan; every aspect has a level of its own, scattered around the video's difficulty."""
+    """Draws one video's plan; each aspect has a level of its own, scattered around the video's difficulty."""
 
     def __init__(self, index: int, options: SyntheticOptions) -> None:
         self.rng = generator(options.seed, index, "scene")
@@ -106,7 +106,7 @@ class Director:
     def actor(self, kind: str, hue: float, side: float, centre: Track, pace: float) -> Actor:
         """A figure that changes its size, turns and deforms as much as the difficulty has it."""
         rng, length = self.rng, self.length
-        scale = wander(rng, length, 1.1 * self.level(0.15) ** 1.2 * rng.uniform(0.3, 1), pace * 1.3)
+        scale = wander(rng, length, 1.5 * self.level(0.12) ** 1.1 * rng.uniform(0.3, 1), pace * 1.3)
         scale = np.clip(scale, -0.9, 0.8)
         sprite, unit = self.figure(kind, hue, side, float(np.exp(scale.max())), self.level(0.12))
         angle = wander(rng, length, 1.2 * self.level(0.25) ** 1.5 * rng.uniform(0.2, 1), pace)
@@ -121,7 +121,7 @@ class Director:
         room = np.maximum(self.size / 2 - half, 4.0)
         amplitude = np.minimum((0.05 + 0.45 * self.level(0.05)) * self.short, room)
         start = self.size / 2 + rng.uniform(-1, 1, 2) * (room - amplitude)
-        path = start + wander2(rng, self.length, (amplitude[0], amplitude[1]), pace)
+        path: Track = start + wander2(rng, self.length, (amplitude[0], amplitude[1]), pace)
         if self.difficulty > 0.5 and rng.random() < 0.35:
             begin, ramp, hold = rng.uniform(20, 60), rng.uniform(10, 22), rng.uniform(3, 20)
             side_of_image = rng.integers(2)
@@ -179,14 +179,17 @@ class Director:
         path = self.target_path(side, pace)
         tremor = shake(rng, length, 1.4 * unit * self.level(0.3) * rng.uniform(0.2, 1))
         target = self.actor(kind, hue, side, path + tremor, pace)
-        behind, front = [], []
+        behind: list[Actor] = []
+        front: list[Actor] = []
         for double in self.doubles(kind, hue, side, path):
             apart = float(np.linalg.norm(double.centre[0] - path[0]))
             placed = replace(double, centre=double.centre + tremor)
             (front if apart > 1.6 * side and rng.random() < 0.3 else behind).append(placed)
         front += [replace(o, centre=o.centre + tremor) for o in self.occluders(side, path)]
         place, camera = self.camera(tremor, unit)
-        noise = rng.normal(0, 1 + 6 * self.level() * rng.random(), (self.size[1] + 64, self.size[0] + 64, 3))
+        noise = rng.normal(
+            0, 0.8 + 4.5 * self.level() * rng.random(), (self.size[1] + 64, self.size[0] + 64, 3)
+        )
         light = np.exp(wander(rng, length, 0.6 * self.level(0.2) * rng.uniform(0.2, 1), 70))
         tint = wander2(rng, length, (0.15 * self.level(0.3), 0.15 * self.level(0.3)), 90)
         return Scene(

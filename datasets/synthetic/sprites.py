@@ -1,8 +1,8 @@
 """Cut-out figures that move in front of a background: parts with an outline, a texture and soft edges.
 
-A figure lives in local coordinates, about one unit wide or high around (0, 0), y down. An outline is a polygon dense
-enough to stand for its curve; it is what the ground truth's box is computed from, and the texture's alpha channel is
-cut along the same polygon, so that the two agree to a fraction of a pixel.
+A figure lives in local coordinates, about one unit wide or high around (0, 0), y down. An outline is a
+polygon, dense enough to stand for its curve; the ground truth's box is computed from it, and the texture's
+alpha channel is cut along it, so that the two agree to a fraction of a pixel.
 """
 
 from __future__ import annotations
@@ -19,27 +19,19 @@ Points = NDArray[np.float64]
 """float64 (N, 2), (x, y)."""
 
 
-@dataclass(frozen=True, eq=False)
-class Part:
-    """One stiff (or swimming) piece of a figure.
+@dataclass(frozen=True)
+class Joint:
+    """How a part moves against its figure.
 
     Attributes:
-        outline: (N, 2) local coordinates, closed.
-        levels: The texture and its halvings, uint8 (h, w, 4), BGR multiplied by alpha, alpha.
-        origin: (2,) local coordinates of the texture's top-left corner.
-        density: Texture pixels per local unit, at the first level.
-        pivot: (2,) local coordinates of the joint around which the part swings.
+        pivot: Local coordinates of the point around which it swings.
         swing: Amplitude in radians.
-        period: Frames per swing (and per wave).
+        period: Frames per swing, and per wave.
         phase: Radians.
         spin: Radians per frame, for wheels.
         wave: Amplitude in local units of a wave that runs along x, strongest at the left end (a fish's tail).
     """
 
-    outline: Points
-    levels: tuple[Image, ...]
-    origin: Points
-    density: float
     pivot: tuple[float, float] = (0.0, 0.0)
     swing: float = 0.0
     period: float = 20.0
@@ -48,7 +40,7 @@ class Part:
     wave: float = 0.0
 
     def turn(self, frame: int) -> NDArray[np.float64]:
-        """The part's rotation about its joint in one frame, an affine 2 x 3 matrix in local coordinates."""
+        """The rotation in one frame, an affine 2 x 3 matrix in local coordinates."""
         angle = self.swing * np.sin(2 * np.pi * frame / self.period + self.phase) + self.spin * frame
         c, s, (x, y) = np.cos(angle), np.sin(angle), self.pivot
         return np.array([[c, -s, x - c * x + s * y], [s, c, y - s * x - c * y]])
@@ -58,6 +50,28 @@ class Part:
         lag = 5.0 * (0.5 - x)
         reach = np.clip(0.5 - x, 0, 1.2)
         return self.wave * reach * np.sin(2 * np.pi * frame / self.period + self.phase - lag)
+
+
+STIFF = Joint()
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One piece of a figure.
+
+    Attributes:
+        outline: (N, 2) local coordinates, closed.
+        levels: The texture and its halvings, uint8 (h, w, 4), BGR multiplied by alpha, alpha.
+        origin: (2,) local coordinates of the texture's top-left corner.
+        density: Texture pixels per local unit, at the first level.
+        joint: How it moves against the figure.
+    """
+
+    outline: Points
+    levels: tuple[Image, ...]
+    origin: Points
+    density: float
+    joint: Joint = STIFF
 
 
 Sprite = tuple[Part, ...]
@@ -72,11 +86,12 @@ def ellipse(x: float, y: float, rx: float, ry: float, tilt: float = 0.0, power: 
         [rx * np.sign(c) * abs(c) ** (2 / power), ry * np.sign(s) * abs(s) ** (2 / power)], axis=-1
     )
     rotation = np.array([[np.cos(tilt), -np.sin(tilt)], [np.sin(tilt), np.cos(tilt)]])
-    return points @ rotation.T + (x, y)
+    result: Points = points @ rotation.T + (x, y)
+    return result
 
 
 def curve(*corners: tuple[float, float], smooth: int = 2) -> Points:
-    """A closed outline through (about) the corners given, rounded by cutting corners `smooth` times (Chaikin)."""
+    """A closed outline near the corners given, rounded by cutting corners `smooth` times (Chaikin)."""
     points = np.asarray(corners, dtype=np.float64)
     for _ in range(smooth):
         following = np.roll(points, -1, axis=0)
@@ -88,7 +103,7 @@ def curve(*corners: tuple[float, float], smooth: int = 2) -> Points:
 
 @dataclass(frozen=True)
 class Material:
-    """What a part is made of: its colours and the pattern on it ('plain', 'stripes', 'spots', 'patches', 'checks')."""
+    """What a part is made of: its colours, and a pattern (plain, stripes, spots, patches, checks)."""
 
     colours: Colours
     pattern: str
@@ -132,9 +147,9 @@ def make_part(
     density: float,
     *,
     marks: tuple[tuple[Points, tuple[float, float, float]], ...] = (),
-    **motion: float | tuple[float, float],
+    joint: Joint = STIFF,
 ) -> Part:
-    """Paint a part: its material within its outline, lit from the upper left, with marks (eyes, windows) on it."""
+    """Paint a part: its material within its outline, lit from the upper left, and marks (eyes, windows)."""
     margin = 3 / density
     origin = outline.min(axis=0) - margin
     width, height = np.ceil((outline.max(axis=0) + margin - origin) * density).astype(int)
@@ -152,7 +167,7 @@ def make_part(
     image = shaded(image, np.clip(light, 0.3, 1.35).astype(np.float32))
     weight = alpha[..., None].astype(np.uint16)
     texture = np.concatenate([((image * weight + 127) // 255).astype(np.uint8), alpha[..., None]], axis=-1)
-    return Part(outline, halvings(texture), origin, density, **motion)  # type: ignore[arg-type]  # names are checked by Part
+    return Part(outline, halvings(texture), origin, density, joint)
 
 
 def halvings(texture: Image) -> tuple[Image, ...]:

@@ -1,7 +1,8 @@
 """Pictures of surfaces: 1/f noise, palettes, fallen leaves, bricks.
 
-Natural images have spectra that fall as 1/f, and surfaces that hide each other at every size (the "dead leaves"
-model of image statistics): both are here, and everything else is painted with them. Images are uint8 (H, W, 3), BGR.
+Natural images have spectra that fall as 1/f, and surfaces that hide each other at every size (the "dead
+leaves" model of image statistics): both are here, and everything else is painted with them. Images are uint8
+(H, W, 3), BGR.
 """
 
 from __future__ import annotations
@@ -72,11 +73,10 @@ def palette(rng: np.random.Generator, hue: float, spread: float, saturation: flo
 
 def tinted(field: Field, colours: Colours) -> Image:
     """Paint a field of unit variance with a palette: low values take the first colour, high ones the last."""
-    steps = np.interp(np.linspace(0, len(colours) - 1, 256), np.arange(len(colours)), np.arange(len(colours)))
+    steps = np.linspace(0, len(colours) - 1, 256)
     table = np.stack([np.interp(steps, np.arange(len(colours)), c) for c in colours.T], axis=-1)
     level = np.clip(field * 52 + 128, 0, 255).astype(np.uint8)
-    result: Image = cv2.LUT(cv2.merge([level] * 3), table.astype(np.uint8)[None])
-    return result
+    return np.asarray(cv2.LUT(cv2.merge([level] * 3), table.astype(np.uint8)[None]), np.uint8)
 
 
 def shaded(image: Image, factor: Field) -> Image:

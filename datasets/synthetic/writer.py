@@ -13,9 +13,9 @@ import os
 import re
 import shutil
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from multiprocessing import get_context
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 
@@ -44,8 +44,8 @@ def write_synthetic(
 ) -> None:
     """Write videos under `root`/train; what an earlier, killed run has completed is kept.
 
-    The bytes are a function of the options: neither the number of workers, nor the number of videos, nor a kill in
-    between changes a video's.
+    The bytes are a function of the options: neither the number of workers, nor the number of videos, nor
+    a kill in between changes a video's.
 
     Args:
         root: A folder that is absent, empty, or holds (part of) the same videos.
@@ -60,67 +60,76 @@ def write_synthetic(
     """
     if workers < 1:
         raise ValueError(f"workers is {workers}: at least 1 process has to draw")
-    _claim(root, options, overwrite=overwrite)
-    folder = root / "train"
-    folder.mkdir(exist_ok=True)
+    if root.exists() and not root.is_dir():
+        raise DataError(root, "is not a folder", "Give an absent or empty folder")
+    root.mkdir(parents=True, exist_ok=True)
     with _locked(root):
+        _claim(root, options, overwrite=overwrite)
+        folder = root / "train"
+        folder.mkdir(exist_ok=True)
         _sweep(folder)
         missing = [i for i in range(options.videos) if not (folder / video_name(i)).is_dir()]
-        with progress_bar("videos") if progress else nullcontext() as bar:
-            task = bar and bar.add_task(
-                "synthetic", total=options.videos, completed=options.videos - len(missing)
-            )
+        bar = progress_bar("videos")
+        bar.disable |= not progress
+        with bar:
+            task = bar.add_task("synthetic", total=options.videos, completed=options.videos - len(missing))
             for _ in _drawn(folder, missing, options, workers):
-                if bar is not None and task is not None:
-                    bar.advance(task)
+                bar.advance(task)
         _sweep(folder)
-        names = "".join(f"{video_name(i)}\n" for i in range(options.videos))
         if not (folder / "list.txt").is_file():
             with appearing(folder / "list.txt") as path:
+                names = "".join(f"{video_name(i)}\n" for i in range(options.videos))
                 path.write_text(names, encoding="utf-8")
 
 
 def _claim(root: Path, options: SyntheticOptions, *, overwrite: bool) -> None:
     """Make `root` a folder of these options, or say why it cannot be."""
     marker = root / MARKER
+    for leftover in root.glob(f".{MARKER}.*.tmp"):  # of a run that was killed in its first moment
+        leftover.unlink()
     content = {"generator_version": GENERATOR_VERSION, "options": options.model_dump(mode="json")}
     if marker.is_file():
-        try:
-            found = json.loads(marker.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise DataError(
-                marker, f"not readable as JSON ({error})", "Give another folder, or remove this one"
-            ) from error
+        found = _marker(marker)
         if found == content:
             return
         if not overwrite:
             problem = f"holds synthetic videos of other options: {_difference(found, content)}"
             raise DataError(root, problem, "Give another folder, or --overwrite to replace these videos")
-        # The list goes first: from here on the folder counts as incomplete.
-        (root / "train" / "list.txt").unlink(missing_ok=True)
-        for path in sorted((root / "train").iterdir()) if (root / "train").is_dir() else []:
-            if OURS.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-    elif root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise DataError(
-            root, "is not empty and was not written by this generator", "Give an absent or empty folder"
-        )
-    root.mkdir(parents=True, exist_ok=True)
+        _remove_videos(root / "train")
+    elif any(root.iterdir()):
+        problem = "is not empty and was not written by this generator"
+        raise DataError(root, problem, "Give an absent or empty folder")
     with appearing(marker) as path:
         path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def _difference(found: object, wanted: dict[str, object]) -> str:
+def _marker(path: Path) -> dict[str, Any]:
+    """Read the marker of an earlier run."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        problem = f"is not readable as JSON ({error})"
+        raise DataError(path, problem, "Give another folder, or remove this one") from error
+    if not isinstance(found, dict) or not isinstance(found.get("options"), dict):
+        problem = "does not hold the options of synthetic videos"
+        raise DataError(path, problem, "Give another folder, or remove this one")
+    return found
+
+
+def _difference(found: dict[str, Any], wanted: dict[str, Any]) -> str:
     """Name the options that differ, with both values."""
-
-    def flat(content: object) -> dict[str, object]:
-        if not isinstance(content, dict) or not isinstance(content.get("options"), dict):
-            return {}
-        return {"generator_version": content.get("generator_version"), **content["options"]}
-
-    there, here = flat(found), flat(wanted)
+    there, here = ({"generator_version": c.get("generator_version"), **c["options"]} for c in (found, wanted))
     keys = [key for key in {**there, **here} if there.get(key) != here.get(key)]
     return ", ".join(f"{key} is {there.get(key)!r} there and {here.get(key)!r} here" for key in keys)
+
+
+def _remove_videos(folder: Path) -> None:
+    """Remove what this writer made in a split's folder, and nothing else."""
+    # The list goes first: from here on the folder counts as incomplete.
+    (folder / "list.txt").unlink(missing_ok=True)
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if OURS.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
 
 
 @contextmanager
@@ -138,7 +147,9 @@ def _locked(root: Path) -> Iterator[None]:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove the unfinished folders of killed runs."""
+    """Remove the unfinished folders and lists of killed runs."""
+    for path in folder.glob(".list.txt.*.tmp"):
+        path.unlink()
     for path in folder.glob(".Synthetic_Train_*.tmp-*"):
         if OURS.fullmatch(path.name):
             shutil.rmtree(path, ignore_errors=True)
@@ -153,9 +164,8 @@ def _drawn(folder: Path, indices: list[int], options: SyntheticOptions, workers:
             yield index
         return
     # "spawn": a forked copy of a process in which OpenCV has threads may hang.
-    with ProcessPoolExecutor(
-        workers, mp_context=get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,)
-    ) as pool:
+    context = get_context("spawn")
+    with ProcessPoolExecutor(workers, context, cv2.setNumThreads, (1,)) as pool:
         # The longest videos take several times the median: they start first, so that no worker ends alone.
         order = sorted(indices, key=lambda i: -frames(i, options))
         futures: list[Future[int]] = [pool.submit(write_video, folder, i, options) for i in order]
