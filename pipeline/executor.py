@@ -38,6 +38,7 @@ class Run(Protocol):
         weights: Sequence[int],
         label: str,
         unit: str,
+        lost: Callable[[Item, str], Result] | None = None,
     ) -> Iterator[tuple[int, Result]]:
         """Give (number of the item, result) as each gets ready, begun in the order given, with a progress bar.
 
@@ -47,6 +48,8 @@ class Run(Protocol):
             weights: What each item counts for, in `unit`s.
             label: The progress bar's title.
             unit: What the weights count ("frames").
+            lost: Makes the result, from the item and a message, of an item that killed every worker process that
+                tried it (a crash in a tracker's native code, memory); None: that ends the run.
         """
         ...
 
@@ -79,8 +82,9 @@ def executor(params: ExecutorParams, tasks: int | None = None) -> Iterator[Run]:
             weights: Sequence[int],
             label: str,
             unit: str,
+            lost: Callable[[Item, str], Result] | None = None,
         ) -> Iterator[tuple[int, Result]]:
-            return _on(client, function, items, weights, label, unit)
+            return _on(client, function, items, weights, label, unit, lost)
 
         yield run
 
@@ -91,7 +95,12 @@ def cores() -> int:
 
 
 def _here(
-    function: Callable[[Item], Result], items: Sequence[Item], weights: Sequence[int], label: str, unit: str
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    weights: Sequence[int],
+    label: str,
+    unit: str,
+    lost: Callable[[Item, str], Result] | None = None,  # noqa: ARG001 - what kills this process ends the run
 ) -> Iterator[tuple[int, Result]]:
     """Run everything in this process."""
     with progress(unit) as bar:
@@ -108,9 +117,10 @@ def _on(
     weights: Sequence[int],
     label: str,
     unit: str,
+    lost: Callable[[Item, str], Result] | None,
 ) -> Iterator[tuple[int, Result]]:
     """Run everything on a Dask cluster, with few items under way at once: memory stays flat over a long run."""
-    from distributed import as_completed
+    from distributed import KilledWorker, as_completed
 
     waiting = enumerate(items)
     numbers: dict[str, int] = {}
@@ -124,12 +134,18 @@ def _on(
         return futures
 
     under_way = AHEAD * max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
-    completed = as_completed(submit(max(under_way, MINIMUM_AHEAD)), with_results=True)
+    completed = as_completed(submit(max(under_way, MINIMUM_AHEAD)))
     with progress(unit) as bar:
         task = bar.add_task(label, total=sum(weights))
-        for future, result in completed:
+        for future in completed:
             number = numbers.pop(future.key)
             completed.update(submit(1))
+            try:
+                result = future.result()
+            except KilledWorker as error:
+                if lost is None:
+                    raise
+                result = lost(items[number], f"the worker process died, {error.allowed_failures + 1} times over")
             yield number, result
             bar.advance(task, weights[number])
 

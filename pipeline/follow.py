@@ -66,8 +66,17 @@ def run_job(job: Job) -> Outcome:
         return Outcome(trajectory, "", time.perf_counter() - began)
     except Exception as error:  # noqa: BLE001 - any error of a third party's tracker is this video's failure
         message = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        empty = Trajectory(np.empty((0, 4), np.float32), np.empty(0), Status.FAILED, message)
-        return Outcome(empty, traceback.format_exc(), time.perf_counter() - began)
+        return Outcome(failure(message), traceback.format_exc(), time.perf_counter() - began)
+
+
+def worker_died(_job: Job, message: str) -> Outcome:
+    """What becomes of a video that killed every process that tracked it."""
+    return Outcome(failure(message), message, 0.0)
+
+
+def failure(message: str) -> Trajectory:
+    """The trajectory of a teacher that failed."""
+    return Trajectory(np.empty((0, 4), np.float32), np.empty(0), Status.FAILED, message)
 
 
 @lru_cache(maxsize=2)

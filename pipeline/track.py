@@ -20,7 +20,7 @@ from datasets.command_line import run_only_command
 from datasets.errors import DataError
 from pipeline import places
 from pipeline.executor import executor
-from pipeline.follow import Job, Outcome, run_job
+from pipeline.follow import Job, Outcome, run_job, worker_died
 from pipeline.index import Index
 from pipeline.journal import Entry, Journal
 from pipeline.params import Params, TeacherParams, read_params
@@ -71,7 +71,7 @@ def track(name: str, params: Params, index: Index) -> Trajectories:
         weights = [int(index.lengths[v]) for v in missing]
         # Without images there is nothing to share out: starting processes would take longer than the work.
         with executor(params.executor, len(jobs) if teacher.needs_images else 0) as run:
-            for number, outcome in run(run_job, jobs, weights, f"track {name}", "frames"):
+            for number, outcome in run(run_job, jobs, weights, f"track {name}", "frames", worker_died):
                 job = jobs[number]
                 journal.add(job.video, Entry(outcome, job.digest, stop_below))
                 done[job.video] = outcome

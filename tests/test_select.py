@@ -1,7 +1,5 @@
 """Which trajectories are positive, and which windows are cut."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -125,5 +123,4 @@ def test_absent_frames_stop_nobody():
 
 
 def test_frame_0_stops_nobody():
-    video = SimpleNamespace(overlap=np.array([0.0, 0.9]), absent=np.zeros(2, bool))
-    assert first_stop(video.overlap, video.absent, 0.5) is None
+    assert first_stop(np.array([0.0, 0.9]), np.zeros(2, bool), 0.5) is None

@@ -1,0 +1,259 @@
+"""The track stage: trajectories, failures, the journal, kills."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from contextlib import closing
+
+import numpy as np
+import pytest
+from filelock import FileLock
+
+from conftest import REPOSITORY
+from datasets import open_dataset
+from datasets.boxes import overlap
+from datasets.video import Video
+from odd_teachers import Still
+from pipeline import failures, places
+from pipeline.follow import follow
+from pipeline.index import Index, make_index
+from pipeline.journal import Journal
+from pipeline.params import read_params
+from pipeline.select import lowest_overlap
+from pipeline.track import track
+from pipeline.trajectories import Status, Trajectories
+from teachers.base import TeacherError
+
+
+@pytest.fixture
+def prepared(workspace, small_videos, monkeypatch):
+    """A workspace whose index is made; returns a function that tracks with one teacher and gives its trajectories."""
+    monkeypatch.syspath_prepend(str(REPOSITORY / "tests"))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "tests")]))
+    dataset = {"kind": "got10k", "root": str(small_videos), "split": "train"}
+    workspace(dataset=dataset, teachers={"kcf": {}}, executor={"workers": 1})
+    make_index(read_params()).write(places.INDEX)
+
+    def run(use, stop_below=0.5, workers=1, name="t", **options):
+        path = workspace(
+            teachers={name: {"use": use, **options}},
+            track={"stop_below": stop_below},
+            select={"betas": [0.9]},
+            executor={"workers": workers},
+        )
+        index = Index.read()
+        trajectories = track(name, read_params(path), index)
+        trajectories.write(places.trajectories(name))
+        return index, trajectories
+
+    return run
+
+
+def test_overlaps_are_of_the_teachers_boxes_and_the_ground_truth(prepared):
+    index, trajectories = prepared("odd_teachers:Still", stop_below=None)
+    assert set(trajectories.status) == {Status.COMPLETED}
+    for v in range(len(index)):
+        truth, run = index.ground_truth[index.rows(v)], trajectories[v]
+        np.testing.assert_array_equal(run.boxes, np.repeat(truth[:1], len(truth), axis=0))
+        wanted = np.where(index.absent[index.rows(v)], 0, overlap(run.boxes, truth))
+        np.testing.assert_array_equal(run.overlap, wanted)
+
+
+def test_stopping_early_changes_no_positive_and_saves_frames(prepared):
+    index, whole = prepared("odd_teachers:Still", stop_below=None, name="whole")
+    _, stopped = prepared("odd_teachers:Still", stop_below=0.5, name="stopped")
+    for ignore in (False, True):
+        a, b = (lowest_overlap(index, t, ignore=ignore) for t in (whole, stopped))
+        np.testing.assert_array_equal(a > 0.5, b > 0.5)
+        np.testing.assert_array_equal(a[a > 0.5], b[b > 0.5])
+    assert len(stopped.boxes) < len(whole.boxes)
+    abandoned = [stopped[v] for v in range(len(index)) if stopped.status[v] == Status.ABANDONED]
+    assert abandoned
+    for run in abandoned:
+        assert run.overlap[-1] <= 0.5
+        assert (run.overlap[1:-1] > 0.5).all()
+
+
+@pytest.mark.parametrize("use", ["kcf", "csrt"])
+def test_real_trackers_give_the_same_file_with_one_worker_and_two(prepared, use):
+    prepared(use, workers=1, name="one")
+    prepared(use, workers=2, name="two")
+    one, two = (Trajectories.read(places.trajectories(name), Index.read().fingerprint) for name in ("one", "two"))
+    assert len(one.boxes) > 6
+    for column in ("status", "offset", "boxes", "overlap"):
+        np.testing.assert_array_equal(getattr(one, column), getattr(two, column))
+
+
+def test_a_teacher_that_raises_fails_that_video_only(prepared, capsys):
+    index, trajectories = prepared("odd_teachers:Raising", stop_below=None)
+    odd = np.array([int(name[-1]) % 2 == 1 for name in index.names])
+    np.testing.assert_array_equal(trajectories.status == Status.FAILED, odd)
+    assert trajectories.errors[0] == "ZeroDivisionError: the target has no texture"
+    assert failures.Command("t", json=True).run() == 0
+    kept = json.loads(capsys.readouterr().out)
+    assert [row["video"] for row in kept] == [name for name, o in zip(index.names, odd, strict=True) if o]
+    assert all("odd_teachers.py" in row["traceback"] and "in track" in row["traceback"] for row in kept)
+
+
+@pytest.mark.parametrize(("use", "said"), [("NotANumber", "nan"), ("Nothing", "None")])
+def test_what_is_not_a_box_fails_the_video_and_is_shown(prepared, use, said):
+    index, trajectories = prepared(f"odd_teachers:{use}")
+    assert set(trajectories.status) == {Status.FAILED}
+    assert all(said in error and "frame 1" in error for error in trajectories.errors)
+    assert all(name in error for name, error in zip(index.names, trajectories.errors, strict=True))
+
+
+def test_a_video_that_kills_its_worker_every_time_fails_and_the_others_go_on(prepared, monkeypatch, tmp_path):
+    """As a crash in a tracker's native code does."""
+    (tmp_path / "crash.py").write_text(
+        "import os, signal\nfrom odd_teachers import Still\n"
+        "class Crash(Still):\n"
+        "    def start(self, image, box, task):\n"
+        "        if task.name.endswith('3'):\n"
+        "            os.kill(os.getpid(), signal.SIGKILL)\n"
+        "        return super().start(image, box, task)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ["PYTHONPATH"]]))
+    index, trajectories = prepared("crash:Crash", workers=2)
+    failed = [name for name, status in zip(index.names, trajectories.status, strict=True) if status == Status.FAILED]
+    assert failed == ["Synthetic_Train_000003"]
+    assert "worker process died" in trajectories.errors[2]
+
+
+def test_a_second_run_tracks_nothing_and_a_lower_threshold_only_what_was_cut(prepared, tmp_path):
+    log = tmp_path / "log"
+    prepared("odd_teachers:Counting", stop_below=0.5, log=str(log))
+    assert len(log.read_text().splitlines()) == 6
+    first = places.trajectories("t").read_bytes()
+    log.unlink()
+    # The log's path is an option, and its content would be part of the recipe if it were still there.
+    prepared("odd_teachers:Counting", stop_below=0.5, log=str(log))
+    assert not log.exists()
+    assert places.trajectories("t").read_bytes() == first
+    _, higher = prepared("odd_teachers:Counting", stop_below=0.55, log=str(log))
+    assert not log.exists()
+    _, lower = prepared("odd_teachers:Counting", stop_below=0.2, log=str(log))
+    assert 0 < len(log.read_text().splitlines()) < 6
+    assert len(higher.boxes) <= len(lower.boxes)
+
+
+def test_a_higher_threshold_from_the_journal_equals_tracking_anew(prepared):
+    prepared("odd_teachers:Still", stop_below=None)
+    _, cut = prepared("odd_teachers:Still", stop_below=0.6)
+    shutil.rmtree(places.JOURNAL)
+    _, anew = prepared("odd_teachers:Still", stop_below=0.6)
+    for column in ("status", "offset", "boxes", "overlap"):
+        np.testing.assert_array_equal(getattr(cut, column), getattr(anew, column))
+
+
+def test_other_options_are_tracked_anew_and_the_old_ones_remembered(prepared):
+    _, still = prepared("odd_teachers:Still", stop_below=None)
+    _, moved = prepared("odd_teachers:Still", stop_below=None, step=3.0)
+    assert not np.array_equal(still.boxes, moved.boxes)
+    with closing(sqlite3.connect(places.JOURNAL / "t.sqlite")) as connection:
+        assert connection.execute("select count(*), count(distinct recipe) from outcome").fetchone() == (12, 2)
+
+
+def test_failures_are_tried_again(prepared):
+    _, first = prepared("odd_teachers:Raising", stop_below=None)
+    with closing(sqlite3.connect(places.JOURNAL / "t.sqlite")) as connection, connection:
+        connection.execute("update outcome set error = 'stale', traceback = 'stale' where status = 2")
+    _, again = prepared("odd_teachers:Raising", stop_below=None)
+    assert again.errors == first.errors
+
+
+def test_a_killed_run_goes_on_where_it_was(prepared, workspace, tmp_path):
+    log = tmp_path / "log"
+    workspace(teachers={"t": {"use": "odd_teachers:Killing", "log": str(log), "n": 4}}, executor={"workers": 1})
+    command = [sys.executable, "-m", "pipeline.track", "t"]
+    log.touch()
+    killed = subprocess.run(command, capture_output=True, text=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert not places.trajectories("t").exists()
+    assert len(log.read_text().splitlines()) == 4
+    # The recipe holds the content of files among the options: put the log back as it was.
+    started = log.read_text().splitlines()
+    log.write_text("")
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert sorted(started[:3] + log.read_text().splitlines()) == Index.read().names
+
+
+def test_kills_at_random_moments_leave_the_same_bytes(prepared, workspace):
+    workspace(teachers={"t": {"use": "mosse"}}, executor={"workers": 2})
+    command = [sys.executable, "-m", "pipeline.track", "t"]
+    subprocess.run(command, check=True, capture_output=True)
+    wanted = places.trajectories("t").read_bytes()
+    places.trajectories("t").unlink()
+    shutil.rmtree(places.JOURNAL)
+    delays = random.Random(7)
+    for _ in range(3):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(delays.uniform(0.5, 2.5))
+        process.kill()
+        process.wait()
+    subprocess.run(command, check=True, capture_output=True)
+    assert places.trajectories("t").read_bytes() == wanted
+    leftovers = [path for path in places.TRAJECTORIES.iterdir() if path.name != "t.h5"]
+    assert all(path.name.startswith(".t.h5.") for path in leftovers)
+
+
+def test_two_runs_of_one_teacher_wait_for_each_other(tmp_path, capsys):
+    taken, waited = threading.Event(), 0.5
+
+    def hold():
+        with FileLock(tmp_path / "t.lock"):
+            taken.set()
+            time.sleep(waited)
+
+    other = threading.Thread(target=hold)
+    other.start()
+    taken.wait()
+    began = time.monotonic()
+    with Journal.opened(tmp_path / "t.sqlite", "recipe"):
+        assert time.monotonic() - began > waited / 2
+    other.join()
+    assert "another process is tracking" in capsys.readouterr().err
+
+
+def test_a_video_that_changed_since_it_was_indexed_is_not_tracked(prepared, small_videos, tmp_path, workspace):
+    copy = tmp_path / "copy"
+    shutil.copytree(small_videos, copy)
+    workspace(dataset={"kind": "got10k", "root": str(copy), "split": "train"})
+    make_index(read_params()).write(places.INDEX)
+    with (copy / "train" / "Synthetic_Train_000002" / "00000003.jpg").open("ab") as image:
+        image.write(b"\0")
+    index, trajectories = prepared("odd_teachers:Still")
+    assert np.flatnonzero(trajectories.status == Status.FAILED).tolist() == [1]
+    assert "changed since" in trajectories.errors[1]
+    assert "--force index" in trajectories.errors[1]
+    assert index.names[1] in trajectories.errors[1]
+
+
+def test_a_truncated_image_fails_its_video_and_is_named(prepared, small_videos, tmp_path, workspace):
+    copy = tmp_path / "copy"
+    shutil.copytree(small_videos, copy)
+    image = copy / "train" / "Synthetic_Train_000004" / "00000002.jpg"
+    image.write_bytes(image.read_bytes()[:-300])
+    workspace(dataset={"kind": "got10k", "root": str(copy), "split": "train"})
+    make_index(read_params()).write(places.INDEX)
+    _, trajectories = prepared("odd_teachers:Still")
+    assert np.flatnonzero(trajectories.status == Status.FAILED).tolist() == [3]
+    assert str(image) in trajectories.errors[3]
+    assert "truncated" in trajectories.errors[3]
+
+
+def test_a_video_without_a_target_in_frame_0_fails(small_videos):
+    video = open_dataset(f"got10k:{small_videos}:train")["Synthetic_Train_000001"]
+    absent = video.absent.copy()
+    absent[0] = True
+    with pytest.raises(TeacherError, match="no target in frame 0"):
+        follow(Still(), Video(video.name, video.frames, video.ground_truth, absent))
