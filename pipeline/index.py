@@ -28,6 +28,7 @@ from pipeline.columns import column_text, read_columns, text_column, write_colum
 from pipeline.executor import cores, executor
 from pipeline.params import Params, read_params
 from pipeline.source import read_annotations
+from teachers import registry
 
 KIND = "index"
 
@@ -168,7 +169,11 @@ class Command:
 
     def run(self) -> int:
         """Write the index and say what is in it."""
-        index = make_index(read_params(self.params))
+        params = read_params(self.params)
+        for teacher in params.teachers.values():
+            # Here, before hours of tracking, and not when that teacher's turn comes.
+            registry.validate(teacher.use, teacher.options)
+        index = make_index(params)
         index.write(self.out)
         for note in index.notes:
             print(f"note: {note}", file=sys.stderr)
