@@ -77,11 +77,13 @@ class Correlation:
         """
         shape = (-1, self._shape[1], 64)
         _cross_spectrum(x.reshape(shape), z.reshape(shape), self._lanes, self._cross)
+        # The means of the two maps are far larger than what varies in them, and are kept out of the sums: a
+        # kernel is often within 1 % of one everywhere, and the regression divides by its small frequencies.
+        mean = float(self._cross[0, 0, 0]) / self._map.size
+        self._cross[0, 0, 0] = 0
         _backward(self._cross, self._inverse, self._horizontal, self._work, self._map)
-        _gaussian(self._map, energies, self._scale)
+        _gaussian(self._map, energies - 2 * mean, self._scale)
         _forward(self._map, self._vertical, self._horizontal, self._work, out)
-        # The kernel is often within 1 % of one everywhere, and the regression divides by its small
-        # frequencies: in single precision they survive only if the constant never enters the sums.
         out[0, 0, 0] += self._map.size
         return out
 
@@ -93,6 +95,7 @@ class Correlation:
             kernel: Half spectrum of the kernel correlation.
         """
         _product(alpha, kernel, self._cross)
+        self._cross[0, 0, 0] = 0  # the response's mean moves no peak
         _backward(self._cross, self._inverse, self._horizontal, self._work, self._map)
         best = int(_first_maximum(self._map))
         return best // self._shape[1], best % self._shape[1]
