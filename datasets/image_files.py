@@ -123,10 +123,10 @@ def matched(images: ImageFiles, rows: int) -> tuple[ImageFiles, int, tuple[str, 
         return (
             images[:rows],
             rows,
-            (*notes, f"{_count(extra, 'image')} after the last annotated frame ignored"),
+            (*notes, _ignored(extra, "image", "after the last annotated frame")),
         )
     if extra < 0:
-        return images, len(images), (*notes, f"{_count(-extra, 'box')} after the last image ignored")
+        return images, len(images), (*notes, _ignored(-extra, "box", "after the last image"))
     return images, rows, notes
 
 
@@ -134,6 +134,7 @@ def _ends(images: ImageFiles) -> tuple[int, int]:
     return image_number(images.names[0]) or 0, image_number(images.names[-1]) or 0
 
 
-def _count(n: int, what: str) -> str:
-    plural = what + ("es" if what.endswith("x") else "s")
-    return f"1 {what} is" if n == 1 else f"{n} {plural} are"
+def _ignored(n: int, what: str, where: str) -> str:
+    if n == 1:
+        return f"1 {what} {where} is ignored"
+    return f"{n} {what}{'es' if what.endswith('x') else 's'} {where} are ignored"

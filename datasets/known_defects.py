@@ -1,8 +1,8 @@
 """What the tracking community found to be wrong with GOT-10k, by video.
 
 Sources: issues 10, 20, 25 and 29 of got-10k/toolkit, issue 98 of visionml/pytracking, issue 81 of ARTrack,
-and the lists of videos that public training code leaves out. There is no official list, and at least 33 videos
-are said to be ill-annotated, so this one is not complete.
+and the lists of videos that public training code leaves out. There is no official list, and at least 33
+videos are said to be ill-annotated, so this one is not complete.
 """
 
 from __future__ import annotations

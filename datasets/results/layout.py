@@ -123,8 +123,9 @@ def find_trackers(root: Path) -> dict[str, TrackerFolder]:
     if not root.is_dir():
         what = "this is a file" if root.exists() else f"there is no such folder; {contents(root.parent)}"
         raise DataError(root, what, "Give the folder that holds one folder per tracker")
+    own = _form(root)
     trackers: dict[str, TrackerFolder] = {}
-    for folder in _folders(root):
+    for folder in _folders(root) if own != "per video" else []:
         form = _form(folder)
         if form:
             trackers[folder.name] = TrackerFolder(folder.name, folder, form)
@@ -136,7 +137,7 @@ def find_trackers(root: Path) -> dict[str, TrackerFolder]:
                 trackers[name] = TrackerFolder(name, below, form)
     if trackers:
         return trackers
-    if _form(root):
+    if own:
         problem = "these are the results of one tracker"
         raise DataError(root, problem, f"Give {root.parent}, and {root.name} as the tracker")
     remedy = "Give a folder with <tracker>/<video>/<video>_001.txt or <tracker>/<video>.txt"

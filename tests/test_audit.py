@@ -1,0 +1,194 @@
+"""The audit finds every planted defect, and none in clean folders."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from tiny_videos import jpeg, rows, write_got10k, write_images
+
+from datasets import open_dataset
+from datasets.__main__ import main
+from datasets.audit import Defect, audit
+from datasets.audit_command import Audit
+from datasets.image_integrity import inspect_image
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def defects(root: Path, kind: str = "got10k", workers: int = 1) -> dict[tuple[str, str], Defect]:
+    """All defects by video and kind."""
+    return {(d.video, d.kind): d for d in audit(open_dataset(f"{kind}:{root}"), workers)}
+
+
+@pytest.fixture
+def clean(tmp_path: Path) -> Path:
+    """A split of two faultless videos, A of 5 frames and B of 4."""
+    folder = write_got10k(tmp_path, {"A": 5, "B": 4})
+    for video, length in (("A", 5), ("B", 4)):
+        (folder / video / "cover.label").write_text("8\n" * length)
+        (folder / video / "cut_by_image.label").write_text("0\n" * length)
+    return folder
+
+
+def test_a_clean_folder_has_none(clean: Path) -> None:
+    assert defects(clean.parent) == {}
+
+
+def test_images(clean: Path) -> None:
+    a = clean / "A"
+    data = (a / "00000002.jpg").read_bytes()
+    (a / "00000002.jpg").write_bytes(data[: len(data) // 2])
+    (a / "00000003.jpg").write_bytes(jpeg(3, width=32))
+    (a / "00000005.jpg").write_bytes((a / "00000004.jpg").read_bytes())
+    (clean / "B" / "00000004.jpg").write_bytes(b"")
+    found = defects(clean.parent)
+    assert set(found) == {
+        ("A", "bad-image"),
+        ("A", "image-size"),
+        ("A", "repeated-image"),
+        ("B", "bad-image"),
+    }
+    bad = found["A", "bad-image"]
+    assert (bad.frame, bad.frames, bad.path) == (1, 1, a / "00000002.jpg")
+    assert "truncated" in bad.detail
+    assert "32 x 48 after 64 x 48" in found["A", "image-size"].detail
+    assert found["A", "repeated-image"].frame == 4
+    assert "is empty" in found["B", "bad-image"].detail
+
+
+def test_missing_images(clean: Path) -> None:
+    (clean / "A" / "00000003.jpg").unlink()  # 4 images, 5 boxes: cannot be matched
+    (clean / "B" / "00000002.jpg").unlink()
+    (clean / "B" / "groundtruth.txt").write_text(rows(3))
+    found = defects(clean.parent)
+    assert "image 3 is missing in between" in found["A", "annotation"].detail
+    assert found["B", "missing-images"].frames == 1
+    assert "number 2 is the first of 1 missing" in found["B", "missing-images"].detail
+
+
+def test_rows(clean: Path) -> None:
+    (clean / "A" / "groundtruth.txt").write_text(rows(6))
+    (clean / "B" / "cover.label").write_text("8\n" * 3)
+    found = [d for d in audit(open_dataset(f"got10k:{clean.parent}")) if d.kind == "row-counts"]
+    assert {(d.video, d.detail) for d in found} == {
+        ("A", "1 box after the last image is ignored"),
+        ("A", "absence.label has 5 rows for 6 boxes; frames without a row count as not flagged"),
+        ("A", "cover.label has 5 rows for 6 boxes"),
+        ("A", "cut_by_image.label has 5 rows for 6 boxes"),
+        ("B", "cover.label has 3 rows for 4 boxes"),
+    }
+
+
+def test_boxes(clean: Path) -> None:
+    a = clean / "A"
+    (a / "groundtruth.txt").write_text("-1,-1,-1,-1\n5,5,0,9\nnan,nan,nan,nan\n70,5,5,5\n60,5,9,9\n")
+    (a / "absence.label").write_text("1\n0\n0\n0\n0\n")
+    found = defects(clean.parent)
+    assert set(found) == {
+        ("A", kind) for kind in ("invalid-box", "box-outside", "box-beyond-border", "absent-frames")
+    }
+    assert (found["A", "invalid-box"].frame, found["A", "invalid-box"].frames) == (1, 2)
+    assert "(5, 5, 0, 9)" in found["A", "invalid-box"].detail
+    assert found["A", "box-outside"].frame == 3
+    assert "(60, 5, 9, 9) in an image of 64 x 48" in found["A", "box-beyond-border"].detail
+    assert (found["A", "absent-frames"].frame, found["A", "absent-frames"].frames) == (0, 1)
+
+
+def test_nan_is_absence_where_the_benchmark_has_no_flags(clean: Path) -> None:
+    (clean / "A" / "absence.label").unlink()
+    (clean / "A" / "groundtruth.txt").write_text("5,5,9,9\n" * 4 + "NaN,NaN,NaN,NaN\n")
+    (clean / "B" / "absence.label").unlink()
+    (clean / "B" / "groundtruth.txt").write_text("5,5,9,9\n" * 3 + "5,NaN,9,9\n")
+    assert set(defects(clean.parent)) == {("A", "absent-frames"), ("B", "invalid-box")}
+
+
+def test_repeated_video_unreadable_video_and_known_defect(clean: Path) -> None:
+    known = "GOT-10k_Train_008623"
+    for name in ("C", known):
+        (clean / name).mkdir()
+        for file in (clean / "A").iterdir():
+            (clean / name / file.name).write_bytes(file.read_bytes())
+    (clean / "list.txt").write_text(f"A\nB\nC\n{known}\nD\n")
+    (clean / "B" / "groundtruth.txt").write_text("1,2,3\n")
+    found = defects(clean.parent)
+    assert found["C", "repeated-video"].detail == "the same images and boxes as A"
+    assert "line 1: 3 values instead of 4" in found["B", "annotation"].detail
+    assert "list.txt names it" in found["D", "annotation"].detail
+    assert "do not match" in found[known, "known-defect"].detail
+
+
+def test_withheld_ground_truth_is_no_defect(tmp_path: Path) -> None:
+    folder = write_got10k(tmp_path, {"A": 4}, split="test")
+    (folder / "A" / "groundtruth.txt").write_text("1,2,3,4\n")
+    (folder / "A" / "absence.label").unlink()
+    assert list(audit(open_dataset(f"got10k:{tmp_path}:test"))) == []
+
+
+def test_workers_do_not_change_the_report(clean: Path) -> None:
+    (clean / "A" / "00000002.jpg").write_bytes(b"no image")
+    (clean / "B" / "absence.label").write_text("0\n1\n0\n0\n")
+    one, two = (list(audit(open_dataset(f"got10k:{clean.parent}"), n)) for n in (1, 2))
+    assert one == two
+    assert [d.kind for d in one] == ["bad-image", "absent-frames"]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".bmp"])
+def test_other_formats(tmp_path: Path, suffix: str) -> None:
+    import cv2
+
+    file = tmp_path / f"1{suffix}"
+    write_images(tmp_path, [1])
+    cv2.imwrite(str(file), cv2.imread(str(tmp_path / "00000001.jpg")))
+    assert inspect_image(file).size == (64, 48)
+    assert not inspect_image(file).problem
+    file.write_bytes(file.read_bytes()[:300])
+    assert inspect_image(file).problem
+    assert "cannot be read" in inspect_image(tmp_path / f"2{suffix}").problem
+
+
+@pytest.mark.parametrize("cut", [1, 2, 100, 1000])
+def test_a_jpeg_that_lacks_its_last_bytes_is_truncated(tmp_path: Path, cut: int) -> None:
+    file = tmp_path / "1.jpg"
+    file.write_bytes(jpeg()[:-cut])
+    assert "truncated" in inspect_image(file).problem
+
+
+def test_command_line(
+    clean: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = f"got10k:{clean.parent}"
+    assert Audit(spec, workers=1).run() == 0
+    assert "2 videos, no defect" in capsys.readouterr().out.replace("\n", "")
+    (clean / "B" / "absence.label").write_text("0\n1\n0\n0\n")
+    assert Audit(spec, workers=1, json=True).run() == 1
+    report = json.loads(capsys.readouterr().out)
+    assert (report["videos"], report["counts"]) == (2, {"absent-frames": 1})
+    assert report["defects"][0]["video"] == "B"
+    assert Audit(spec, workers=1, ignore=("absent-frames",)).run() == 0
+    capsys.readouterr()
+    assert Audit(spec, workers=1).run() == 1
+    assert "absent-frames" in capsys.readouterr().out
+    monkeypatch.setattr("sys.argv", ["datasets", "audit", "got10k:/nothing/here"])
+    assert main() == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("python -m datasets: /nothing/here: there is no such folder")
+    assert "Traceback" not in captured.err
+
+
+def test_real_folders(real_data: Path) -> None:
+    clips = open_dataset(f"got10k:{real_data / 'got10k_layout'}")
+    clips.names = clips.names[::4]  # decoding all of them takes several seconds
+    assert list(audit(clips)) == []
+    otb = open_dataset(f"otb:{real_data / 'otb'}")
+    otb.names = ["David", "Diving"]
+    (diving,) = audit(otb)
+    assert (diving.video, diving.kind) == ("Diving", "row-counts")
+    human = list(audit(open_dataset(f"got10k:{real_data / 'malformed_got10k_layout'}")))
+    assert {d.kind for d in human} == {"row-counts"}
+    assert len(human) == 4
+    # Two sequences of OTB end with a box of zeros.
+    zeros = defects(real_data / "annotations" / "OTB100", "annotations")
+    assert set(zeros) == {("Board", "invalid-box"), ("Twinnings", "invalid-box")}
