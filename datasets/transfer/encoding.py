@@ -15,7 +15,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
-import cv2
 import numpy as np
 import simplejpeg
 from blake3 import blake3
@@ -24,6 +23,7 @@ from datasets.boxes import Boxes, hull, is_valid, scaled, to_corners
 from datasets.errors import DataError
 from datasets.transfer.format import DIGEST_BYTES
 from datasets.transfer.jpeg import RGB, is_jpeg, read_image
+from datasets.transfer.resample import reduce
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,11 +48,11 @@ class Encoding:
     """
 
     kind: Literal["region", "source"] = "region"
-    window_scale: float = 3.0
-    oversampling: float = 1.25
+    window_scale: float = 2.75
+    oversampling: float = 1.125
     crop_context: float = 1.5
     crop_size: int = 128
-    quality: int = 92
+    quality: int = 90
     subsampling: Literal["444", "420"] = "420"
 
     def __post_init__(self) -> None:
@@ -220,7 +220,7 @@ def _encode_region(image: RGB, window: NDArray[np.int64], size: tuple[int, int],
     x, y, w, h = window.tolist()
     region = image[y : y + h, x : x + w]
     if size != (w, h):
-        region = np.asarray(cv2.resize(region, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+        region = reduce(region, size)
     data: bytes = simplejpeg.encode_jpeg(
         np.ascontiguousarray(region),
         quality=encoding.quality,

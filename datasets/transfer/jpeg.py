@@ -22,19 +22,23 @@ _REMEDY = (
 )
 
 
-def decode(data: bytes | memoryview | NDArray[np.uint8]) -> RGB:
+def decode(data: bytes | memoryview, out: NDArray[np.uint8] | None = None) -> RGB:
     """Decode a JPEG file to uint8 (H, W, 3), RGB; grey is repeated thrice, EXIF orientation is ignored.
 
+    Args:
+        data: The file's content.
+        out: uint8 (H * W * 3,), memory for the result; None for new memory.
+
     Raises:
-        ValueError: If the data is truncated, damaged, or no JPEG.
+        ValueError: If the data is truncated, damaged, or no JPEG, or `out` is too small.
     """
     try:
-        image: RGB = simplejpeg.decode_jpeg(data, "RGB")
+        image: RGB = simplejpeg.decode_jpeg(data, "RGB", buffer=out)
     except ValueError as error:
         # Padding between segments, which some cameras write and every decoder skips, costs no pixel.
         if "extraneous bytes before marker" not in str(error):
             raise
-        image = simplejpeg.decode_jpeg(data, "RGB", strict=False)
+        image = simplejpeg.decode_jpeg(data, "RGB", buffer=out, strict=False)
     return image
 
 

@@ -82,18 +82,29 @@ class Window:
         """
         image = self._images.get(t)
         if image is None:
-            try:
-                image = decode(self.jpeg(t))
-            except ValueError as error:
-                problem = f"row {self.rows[t]} of /frames is damaged ({error})"
-                remedy = "Restore the file from a copy, or build it again with `dvc repro`"
-                raise DataError(self.pixels.path, problem, remedy) from error
-            self._images[t] = image
+            image = self._images[t] = self._decode(t)
         return image
 
     def images(self) -> list[RGB]:
-        """The stored pixels of all frames."""
-        return [self.image(t) for t in range(len(self))]
+        """The stored pixels of all frames, decoded into one piece of memory.
+
+        Raises:
+            DataError: If a stored JPEG file is damaged.
+        """
+        missing = [t for t in range(len(self)) if t not in self._images]
+        ends = np.cumsum(self.pixels.tables["frames/size"][self.rows[missing]].prod(axis=1) * 3).tolist()
+        memory = np.empty(ends[-1] if ends else 0, dtype=np.uint8)
+        for t, start, end in zip(missing, [0, *ends], ends, strict=False):
+            self._images[t] = self._decode(t, memory[start:end])
+        return [self._images[t] for t in range(len(self))]
+
+    def _decode(self, t: int, out: NDArray[np.uint8] | None = None) -> RGB:
+        try:
+            return decode(self.jpeg(t), out)
+        except ValueError as error:
+            problem = f"row {self.rows[t]} of /frames is damaged ({error})"
+            remedy = "Restore the file from a copy, or build it again with `dvc repro`"
+            raise DataError(self.pixels.path, problem, remedy) from error
 
     def best_boxes(self) -> Boxes:
         """The best positive teacher's box per frame, float32 (L, 4) (Eq. 4)."""
