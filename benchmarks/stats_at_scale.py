@@ -1,8 +1,8 @@
 """How long `python -m pipeline.stats` takes for GOT-10k's 9,335 training videos and four teachers.
 
 Makes, in a temporary folder, what `dvc repro` would have made (an index, four teachers' whole trajectories of
-random overlaps, a selection) and, with --results, the text files of the GOT-10k toolkit; then runs the command as
-a user does, a new process each time, and prints wall time, processor time and peak memory as Markdown.
+random overlaps, a selection) and, with --results, the text files of the GOT-10k toolkit; then runs the command
+as a user does, a new process each time; prints wall time, processor time and peak memory as Markdown.
 
 Example:
     python benchmarks/stats_at_scale.py --lengths ../shared/data/got10k_lengths.csv --runs 5
@@ -137,7 +137,11 @@ def write_text(index: Index, pool: dict[str, Trajectories], root: Path) -> None:
 
 
 def timed(label: str, arguments: list[str], runs: int) -> tuple[str, float, float, float, float]:
-    """Run a command several times: label, best and median seconds, least processor seconds, peak resident memory in MB."""
+    """Run a command several times.
+
+    Returns:
+        The label, best and median seconds, least processor seconds, and peak resident memory in MB.
+    """
     seconds, processor = [], []
     peak = 0
     repository = str(Path(__file__).resolve().parent.parent)
