@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from datasets import open_dataset
 from datasets.boxes import overlap, to_corners
+from datasets.command_line import run_only_command
 from datasets.errors import DataError
 from datasets.synthetic import SyntheticOptions, render, write_synthetic
 from datasets.synthetic.command import Synth
@@ -103,7 +104,7 @@ def test_a_killed_run_is_resumed_to_the_same_bytes(written: Path, tmp_path: Path
     script = tmp_path / "run.py"
     script.write_text(code)
     # Slow enough to be met half-way: the last of these videos is large and long.
-    slow = TINY.model_copy(update={"image_size": (640, 480), "max_length": 60, "videos": 3})
+    slow = TINY.model_copy(update={"image_size": (480, 360), "max_length": 40, "videos": 3})
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     arguments = [sys.executable, str(script), str(root), slow.model_dump_json(), str(workers)]
     process = subprocess.Popen(arguments, env=environment)
@@ -127,6 +128,7 @@ def test_what_a_killed_run_completed_is_kept(tmp_path: Path):
     (root / "train" / "list.txt").unlink()
     (root / "train" / video_name(1)).rename(root / "train" / f".{video_name(1)}.tmp-1")
     (root / ".synthetic.json.1.tmp").write_text("{")
+    (root / "train" / video_name(2) / "00000002.jpg").write_bytes(b"")  # a power cut
     write_synthetic(root, TINY)
     assert contents(root) == expected
     assert kept.stat().st_ino == inode
@@ -232,6 +234,13 @@ def test_the_command_says_which_option_is_wrong(tmp_path: Path, wrong: dict[str,
     with pytest.raises(ValueError, match=message):
         Synth(out=tmp_path / "out", **wrong).run()  # type: ignore[arg-type]
     assert not (tmp_path / "out").exists()
+
+
+def test_the_command_line_ends_in_one_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "mine").write_text("")
+    arguments = [str(tmp_path), "--videos", "2", "--difficulty", "0.1", "0.5"]
+    assert run_only_command(Synth, "synth", args=arguments) == 2
+    assert "is not empty and was not written by this generator" in capsys.readouterr().err
 
 
 def test_the_command_writes_videos(written: Path, tmp_path: Path):

@@ -68,6 +68,8 @@ def write_synthetic(
         folder = root / "train"
         folder.mkdir(exist_ok=True)
         _sweep(folder)
+        if not (folder / "list.txt").is_file():
+            _drop_hollow(folder)
         missing = [i for i in range(options.videos) if not (folder / video_name(i)).is_dir()]
         bar = progress_bar("videos")
         bar.disable |= not progress
@@ -153,6 +155,13 @@ def _sweep(folder: Path) -> None:
     for path in folder.glob(".Synthetic_Train_*.tmp-*"):
         if OURS.fullmatch(path.name):
             shutil.rmtree(path, ignore_errors=True)
+
+
+def _drop_hollow(folder: Path) -> None:
+    """Remove videos with an empty file: a power cut, unlike a kill, may leave that of a renamed folder."""
+    for path in folder.glob("Synthetic_Train_*"):
+        if OURS.fullmatch(path.name) and any(file.stat().st_size == 0 for file in path.iterdir()):
+            shutil.rmtree(path)
 
 
 def _drawn(folder: Path, indices: list[int], options: SyntheticOptions, workers: int) -> Iterator[int]:
