@@ -143,9 +143,9 @@ class Benchmark:
         print(_line(all_rows))
         means = " | ".join(f"{value:.0f}" for value in (lengths[:, None] / times).mean(axis=0))
         print(f"| mean over {len(rows)} targets | | | | {means} | |")
-        print(
-            f"\nFrames/s on one core, best of {self.repeats}. Published code: {PUBLISHED}, without reading."
-        )
+        kind = "processor time" if self.cpu_time else "wall-clock time"
+        print(f"\nFrames/s on one core ({kind}), best of {self.repeats}.")
+        print(f"Published code: {PUBLISHED}, without reading.")
         return 0 if all_rows.equal == all_rows.rows else 1
 
     def _measure(self, video: Video, published_file: Path) -> Row:

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
@@ -11,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import teachers
 from datasets.otb import Otb
 from teachers.base import Task, Teacher, TeacherError
 from teachers.features.fhog import FHOG
@@ -22,8 +28,6 @@ from teachers.kcf.spectrum import Spectrum
 from teachers.kcf.tracker import label
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
 TARGETS = {
@@ -307,3 +311,31 @@ def test_the_label_peaks_at_its_corner(rows: int, columns: int):
     assert values[0, 0] == 1 == values.max()
     assert np.count_nonzero(values == 1) == 1
     np.testing.assert_allclose(values[0, [1, -1]], math.exp(-1 / 4.5), rtol=1e-6)
+
+
+def test_kernels_compile_where_nothing_can_be_written(tmp_path: Path):
+    package = Path(teachers.__file__).parent
+    for name in ("features", "kcf"):
+        shutil.copytree(
+            package / name, tmp_path / "teachers" / name, ignore=shutil.ignore_patterns("__pycache__")
+        )
+        # A file in the folder's place: even root cannot write there.
+        (tmp_path / "teachers" / name / "__pycache__").touch()
+    for name in ("__init__.py", "base.py"):
+        shutil.copy(package / name, tmp_path / "teachers" / name)
+    code = (
+        "import numpy as np; from teachers.kcf import patch; out = np.empty((2, 2), np.uint8);"
+        "patch.grey_window(np.full((4, 4, 3), 7, np.uint8), 0, 0, out); print(out.sum(), patch.__file__)"
+    )
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": os.devnull,
+        "XDG_CACHE_HOME": os.devnull,
+        "PYTHONPATH": os.pathsep.join([str(tmp_path), str(package.parent)]),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["28", str(tmp_path / "teachers" / "kcf" / "patch.py")]
