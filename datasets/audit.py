@@ -21,7 +21,7 @@ from datasets.boxes import is_valid, to_corners
 from datasets.errors import DataError
 from datasets.folder_dataset import FolderDataset, fitted
 from datasets.got10k import WITHHELD
-from datasets.image_files import gaps, list_images
+from datasets.image_files import ImageFiles, gaps
 from datasets.image_integrity import Inspection, inspect_image
 from datasets.known_defects import KNOWN_DEFECTS
 
@@ -148,7 +148,7 @@ def _check_video(dataset: VideoDataset, name: str) -> tuple[list[Defect], bytes]
 
 
 def _image_defects(video: Video, inspections: list[Inspection]) -> Iterator[Defect]:
-    missing = gaps(list_images(video.frames[0].parent))
+    missing = gaps(video.frames) if isinstance(video.frames, ImageFiles) else []
     if missing:
         first = (
             f"number {missing[0]} is the first of {len(missing)} missing between the first image and the last"

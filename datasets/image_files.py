@@ -64,8 +64,11 @@ def list_images(folder: Path) -> ImageFiles:
     if not names:
         remedy = f"Put its images ({', '.join(SUFFIXES)}) there, or exclude the video"
         raise DataError(folder, f"the folder holds no image ({len(entries)} other entries)", remedy)
+    names.sort()
+    if names == _plainly_numbered(names):
+        return ImageFiles(folder, tuple(names))
     numbered: dict[int, str] = {}
-    for name in sorted(names):
+    for name in names:
         number = image_number(name)
         if number is None:
             remedy = "Name images by their number (00000001.jpg), and keep other images elsewhere"
@@ -75,6 +78,16 @@ def list_images(folder: Path) -> ImageFiles:
             raise DataError(folder, problem, "Remove one of the two")
         numbered[number] = name
     return ImageFiles(folder, tuple(numbered[number] for number in sorted(numbered)))
+
+
+def _plainly_numbered(names: list[str]) -> list[str]:
+    """What `names` has to be if it is a run of numbers without gaps, all padded alike: the usual case."""
+    match = _NUMBERED.search(names[0].rpartition(".")[0])
+    if not match:
+        return []
+    digits, start = match.group(1), match.start(1)
+    before, after, width = names[0][:start], names[0][start + len(digits) :], len(digits)
+    return [f"{before}{number:0{width}d}{after}" for number in range(int(digits), int(digits) + len(names))]
 
 
 def gaps(images: ImageFiles) -> list[int]:

@@ -15,7 +15,8 @@ from datasets.errors import DataError
 from datasets.results import Layout, MissingResultError, ResultLengthError, ResultsFolder, write_results
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    import pickle
+from pathlib import Path
 
 BOXES = np.array([[10, 20, 30, 40], [11.5, 20.25, 30.125, 40]], np.float32)
 
@@ -115,6 +116,13 @@ def test_bulk_reading_reports_holes_and_wrong_lengths_in_place(tmp_path: Path) -
     assert (c.found, c.expected) == (2, 3)
     assert isinstance(d, DataError)
     assert d.row == 2
+
+
+def test_errors_come_home_whole_from_a_worker(tmp_path: Path) -> None:
+    for error in (MissingResultError(tmp_path, "a", "b"), ResultLengthError(tmp_path, 3, 4)):
+        copy = pickle.loads(pickle.dumps(error))
+        assert (type(copy), str(copy), copy.path) == (type(error), str(error), error.path)
+    assert (copy.found, copy.expected) == (3, 4)
 
 
 coordinates = st.floats(-2000, 2000, width=32)
