@@ -61,7 +61,8 @@ def window_at(centre: tuple[float, float], side: int, rounding: Rounding = "up")
 
 def average_colour(image: Image) -> Colour:
     """The image's mean colour, cut to whole grey levels as upstream's assignment into a uint8 array does."""
-    return np.mean(image, axis=(0, 1)).astype(np.uint8)
+    colour: Colour = np.mean(image, axis=(0, 1)).astype(np.uint8)
+    return colour
 
 
 def inside(window: Window, shape: tuple[int, ...]) -> tuple[int, int, int, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 import torch
 from torch import nn
@@ -10,12 +10,14 @@ from torch import nn
 from teachers.base import Box, Image, Task, TeacherError
 from teachers.siamrpn.folding import fold
 from teachers.siamrpn.tracker import State, Tracker
+from teachers.siamrpn.winograd import accelerate
 from teachers.weights import fit, load_state
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from teachers.siamrpn.network import Network
     from teachers.siamrpn.variants import Tuning
 
 
@@ -36,10 +38,12 @@ def tracker(network: nn.Module, tuning: Tuning, weights: Path | str, device: str
 
 
 def prepared(network: nn.Module, tuning: Tuning, device: str = "cpu") -> Tracker:
-    """Make a network that has its weights ready for inference: it is folded in place, and moved."""
+    """Make a network that has its weights ready for inference: it is changed in place, and moved."""
     place = torch.device(device)
-    folded = fold(network).to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Tracker(folded, tuning, place)
+    ready = fold(network).to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if place.type == "cpu":
+        accelerate(ready)
+    return Tracker(cast("Network", ready), tuning, place)
 
 
 class SiamRPNBatch:

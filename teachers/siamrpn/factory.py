@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import Literal
 
 import torch
-from pydantic import FilePath  # noqa: TC002 - the options' types are read at run time
+from pydantic import FilePath
 
 from teachers.options import TeacherConfigError
-from teachers.siamrpn.anchors import Origin  # noqa: TC001 - the same
+from teachers.siamrpn.anchors import Origin
 from teachers.siamrpn.engine import SiamRPNBatch, SiamRPNTeacher, tracker
 from teachers.siamrpn.variants import VARIANTS, Start
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 _SMALLEST = 10.0
 _SMALL_TARGET = 0.004
+_MOST = 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,13 +77,17 @@ class Tracker:
         network: In inference mode, on the device.
         tuning: The numbers.
         device: Where the network is.
+        together: Videos that one network call takes at most, None for what pays on the device. It is halved
+            whenever the device runs out of memory.
     """
 
-    def __init__(self, network: Network, tuning: Tuning, device: torch.device) -> None:
+    def __init__(
+        self, network: Network, tuning: Tuning, device: torch.device, together: int | None = None
+    ) -> None:
         self.network = network
         self.tuning = tuning
         self.device = device
-        self._together = 1 if device.type == "cpu" else 4096
+        self._together = together or (1 if device.type == "cpu" else _MOST)
 
     def begin(self, image: Image, box: Box) -> State:
         """Learn the target of frame 0.
