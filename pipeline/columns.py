@@ -1,4 +1,4 @@
-"""How the stages hand tables to each other: named arrays and attributes in one HDF5 file, equal content = equal bytes."""
+"""How the stages hand tables to each other: named arrays in one HDF5 file, equal content in equal bytes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from datasets.atomic import appearing
 from datasets.errors import DataError
 
 
-def write_columns(path: Path, kind: str, columns: Mapping[str, NDArray[Any]], facts: Mapping[str, object]) -> None:
+def write_columns(
+    path: Path, kind: str, columns: Mapping[str, NDArray[Any]], facts: Mapping[str, object]
+) -> None:
     """Write one table, atomically.
 
     Args:

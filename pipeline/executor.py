@@ -100,7 +100,7 @@ def _here(
     weights: Sequence[int],
     label: str,
     unit: str,
-    lost: Callable[[Item, str], Result] | None = None,  # noqa: ARG001 - what kills this process ends the run
+    lost: Callable[[Item, str], Result] | None = None,
 ) -> Iterator[tuple[int, Result]]:
     """Run everything in this process."""
     with progress(unit) as bar:
@@ -145,7 +145,9 @@ def _on(
             except KilledWorker as error:
                 if lost is None:
                     raise
-                result = lost(items[number], f"the worker process died, {error.allowed_failures + 1} times over")
+                result = lost(
+                    items[number], f"the worker process died, {error.allowed_failures + 1} times over"
+                )
             yield number, result
             bar.advance(task, weights[number])
 
@@ -171,7 +173,11 @@ def _client(params: ExecutorParams, workers: int, stack: ExitStack) -> Any:  # n
         # One thread per process: OpenCV, NumPy and the trackers would fight over the cores otherwise.
         cluster = stack.enter_context(
             LocalCluster(
-                n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None, memory_limit=0
+                n_workers=workers,
+                threads_per_worker=1,
+                processes=True,
+                dashboard_address=None,
+                memory_limit=0,
             )
         )
     return stack.enter_context(Client(cluster))
@@ -184,11 +190,15 @@ def _job_queue(params: ExecutorParams) -> Any:  # noqa: ANN401 - dask-jobqueue h
         import dask_jobqueue
     except ImportError as error:
         raise DataError(
-            places.PARAMS, "executor.job_queue needs dask-jobqueue, which is not installed", "pip install '.[cluster]'"
+            places.PARAMS,
+            "executor.job_queue needs dask-jobqueue, which is not installed",
+            "pip install '.[cluster]'",
         ) from error
     known = sorted(name for name in vars(dask_jobqueue) if name.endswith("Cluster"))
     if queue.cluster not in known:
         raise DataError(
-            places.PARAMS, f"executor.job_queue.cluster = {queue.cluster!r} is unknown", f"Use one of {', '.join(known)}"
+            places.PARAMS,
+            f"executor.job_queue.cluster = {queue.cluster!r} is unknown",
+            f"Use one of {', '.join(known)}",
         )
     return getattr(dask_jobqueue, queue.cluster)(**queue.options)

@@ -50,9 +50,13 @@ def failed(path: Path) -> list[tuple[str, str, str]]:
         DataError: If there is no journal there.
     """
     if not path.is_file():
-        raise DataError(path, "there is no journal", "Run `dvc repro` first, and name a teacher of params.yaml")
+        raise DataError(
+            path, "there is no journal", "Run `dvc repro` first, and name a teacher of params.yaml"
+        )
     with closing(sqlite3.connect(path)) as connection:
-        rows = connection.execute("select video, error, traceback from outcome where status = 2 order by video")
+        rows = connection.execute(
+            "select video, error, traceback from outcome where status = 2 order by video"
+        )
         return [(str(video), str(error), str(trace)) for video, error, trace in rows]
 
 

@@ -135,7 +135,9 @@ def make_index(params: Params) -> Index:
         write_synthetic(params.dataset.root, params.synthetic, workers=params.executor.workers or cores())
     dataset = open_dataset(params.dataset.spec, params.dataset.exclude)
     if not len(dataset):
-        raise DataError(dataset.root, "there are no videos", "Check dataset.root, dataset.split and dataset.exclude")
+        raise DataError(
+            dataset.root, "there are no videos", "Check dataset.root, dataset.split and dataset.exclude"
+        )
     groups = [dataset.names[start : start + GROUP] for start in range(0, len(dataset), GROUP)]
     read = partial(read_annotations, params.dataset.spec, params.dataset.exclude)
     with executor(params.executor, len(groups)) as run:
@@ -177,7 +179,9 @@ class Command:
         index.write(self.out)
         for note in index.notes:
             print(f"note: {note}", file=sys.stderr)
-        print(f"{self.out}: {len(index)} videos, {int(index.offset[-1]):,} frames, {int(index.absent.sum()):,} absent")
+        print(
+            f"{self.out}: {len(index)} videos, {int(index.offset[-1]):,} frames, {int(index.absent.sum()):,} absent"
+        )
         return 0
 
 

@@ -92,7 +92,10 @@ class Journal:
         )
         for video, digest, stop_below, status, boxes, overlap, error, trace, seconds in rows:
             trajectory = Trajectory(
-                np.frombuffer(boxes, "<f4").reshape(-1, 4), np.frombuffer(overlap, "<f8"), Status(status), error
+                np.frombuffer(boxes, "<f4").reshape(-1, 4),
+                np.frombuffer(overlap, "<f8"),
+                Status(status),
+                error,
             )
             yield video, Entry(Outcome(trajectory, trace, seconds), digest, stop_below)
 

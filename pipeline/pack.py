@@ -58,7 +58,9 @@ def write_frames(path: Path, params: Params, index: Index, selection: Selection)
     for v in np.unique(selection.window_video):
         starts = selection.window_start[selection.window_video == v]
         frames = np.unique(starts[:, None] + np.arange(length))
-        cuts.append(Cut(index.spec, params.dataset.exclude, index.names[v], index.digests[v], frames, encoding))
+        cuts.append(
+            Cut(index.spec, params.dataset.exclude, index.names[v], index.digests[v], frames, encoding)
+        )
     with FramesWriter(path, encoding) as writer, executor(params.executor, len(cuts)) as run:
         for block in _in_order(run(encode, cuts, [len(cut.frames) for cut in cuts], "pack", "frames")):
             writer.append(block)
@@ -157,7 +159,9 @@ class Command:
             for number, beta in enumerate(selection.betas):
                 made = transfer_set(index, trajectories, selection, params, number, teachers, pool)
                 write_set(places.transfer_set(pool, beta), made, places.FRAMES)
-        print(f"{places.TRANSFER}: {len(pools) * len(selection.betas)} sets over {len(selection.window_start)} windows")
+        print(
+            f"{places.TRANSFER}: {len(pools) * len(selection.betas)} sets over {len(selection.window_start)} windows"
+        )
         return 0
 
 

@@ -167,7 +167,9 @@ def read_params(path: Path = places.PARAMS) -> Params:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise DataError(path, f"cannot be read ({error})", "Run from the folder that holds params.yaml") from error
+        raise DataError(
+            path, f"cannot be read ({error})", "Run from the folder that holds params.yaml"
+        ) from error
     try:
         document = yaml.safe_load(text)
     except yaml.YAMLError as error:

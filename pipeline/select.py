@@ -1,9 +1,9 @@
 """Stage 3, select: which trajectories are positive at which β, and which windows are cut from their videos.
 
-A trajectory is positive at β when its overlap is above β, strictly, on every frame t >= 1 (paper, Section 3.1 and 4.1). A
-video is positive for a pool when at least one of the pool's teachers is. The windows of a video are a function of its
-name, its length and the seed, so they are the same for every pool and β: what Table 1's |D| shows (notes in
-docs/deviations.md).
+A trajectory is positive at β when its overlap is above β, strictly, on every frame t >= 1 (paper, Sections 3.1 and
+4.1). A video is positive for a pool when at least one of the pool's teachers is. The windows of a video are a function
+of its name, its length and the seed, so they are the same for every pool and β, as Table 1's |D| suggests
+(docs/deviations.md).
 """
 
 from __future__ import annotations
@@ -55,8 +55,9 @@ class Selection:
 
     def videos(self, beta: int, teacher: int | None = None) -> NDArray[np.bool_]:
         """Which videos are positive at the β with this number for one teacher, or for any of them; bool (V,)."""
-        positive: NDArray[np.bool_] = self.positive[beta]
-        return positive.any(axis=1) if teacher is None else positive[:, teacher]
+        positive = self.positive[beta]
+        kept: NDArray[np.bool_] = positive.any(axis=1) if teacher is None else positive[:, teacher]
+        return kept
 
     def write(self, path: Path) -> None:
         """Write the selection file."""
@@ -93,7 +94,9 @@ class Selection:
 def select(index: Index, trajectories: Mapping[str, Trajectories], params: SelectParams) -> Selection:
     """Apply β and cut windows."""
     lowest = {
-        policy: np.stack([lowest_overlap(index, t, ignore=policy == "ignore") for t in trajectories.values()], axis=1)
+        policy: np.stack(
+            [lowest_overlap(index, t, ignore=policy == "ignore") for t in trajectories.values()], axis=1
+        )
         for policy in ("fail", "ignore")
     }
     betas = np.array(params.betas)[:, None, None]
@@ -130,7 +133,9 @@ def lowest_overlap(index: Index, trajectories: Trajectories, *, ignore: bool) ->
     # Only completed trajectories have as many rows as their videos have frames.
     lengths = np.diff(trajectories.offset)
     rows = np.repeat(completed, lengths)
-    overlap = np.where(np.arange(len(rows)) == np.repeat(trajectories.offset[:-1], lengths), np.inf, trajectories.overlap)
+    overlap = np.where(
+        np.arange(len(rows)) == np.repeat(trajectories.offset[:-1], lengths), np.inf, trajectories.overlap
+    )
     overlap = overlap[rows]
     absent = index.absent[np.repeat(completed, index.lengths)]
     overlap = np.where(absent & (overlap < np.inf), np.inf if ignore else 0.0, overlap)

@@ -17,7 +17,9 @@ def opened(spec: str, exclude: Path | None) -> VideoDataset:
     return open_dataset(spec, exclude)
 
 
-def read_annotations(spec: str, exclude: Path | None, names: Sequence[str]) -> list[tuple[Video, str] | DataError]:
+def read_annotations(
+    spec: str, exclude: Path | None, names: Sequence[str]
+) -> list[tuple[Video, str] | DataError]:
     """Read some videos and their digests; what is wrong with a video comes back in its place.
 
     The paths of the images stay in the worker: only the digest of them matters to the index.

@@ -41,7 +41,9 @@ def track(name: str, params: Params, index: Index) -> Trajectories:
         ValueError: If its options are not what the teacher takes.
     """
     if name not in params.teachers:
-        raise DataError(places.PARAMS, f"teachers has no {name!r}", f"Use one of {', '.join(params.teachers)}")
+        raise DataError(
+            places.PARAMS, f"teachers has no {name!r}", f"Use one of {', '.join(params.teachers)}"
+        )
     wanted = params.teachers[name]
     teacher = registry.create(wanted.use, wanted.options)
     stop_below = params.track.stop_below
@@ -76,7 +78,8 @@ def track(name: str, params: Params, index: Index) -> Trajectories:
                 journal.add(job.video, Entry(outcome, job.digest, stop_below))
                 done[job.video] = outcome
     trajectories = [
-        done[video].trajectory.until(stop_below, index.absent[index.rows(v)]) for v, video in enumerate(index.names)
+        done[video].trajectory.until(stop_below, index.absent[index.rows(v)])
+        for v, video in enumerate(index.names)
     ]
     return Trajectories.of(name, index.fingerprint, stop_below, trajectories)
 

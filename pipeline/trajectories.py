@@ -148,7 +148,9 @@ class Trajectories:
         """
         columns, facts = read_columns(path, KIND, f"track@{path.stem}")
         if facts["dataset"] != dataset:
-            raise DataError(path, "these trajectories are of another index", f"Run `dvc repro track@{path.stem}`")
+            raise DataError(
+                path, "these trajectories are of another index", f"Run `dvc repro track@{path.stem}`"
+            )
         return cls(
             teacher=facts["teacher"],
             dataset=facts["dataset"],

@@ -6,7 +6,6 @@ import subprocess
 import sys
 
 import pytest
-
 from conftest import REPOSITORY
 
 PACKAGES = [name for name in ("datasets", "teachers", "pipeline", "trainer") if (REPOSITORY / name).is_dir()]
@@ -43,10 +42,14 @@ def test_a_package_imports_only_those_below_it(package):
     for path in sorted((REPOSITORY / package).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
-            names += [node.module] if isinstance(node, ast.ImportFrom) and node.module and not node.level else []
+            names += (
+                [node.module] if isinstance(node, ast.ImportFrom) and node.module and not node.level else []
+            )
             for name in names:
                 room = name.split(".")[0]
-                assert room not in PACKAGES or room == package or room in MAY_KNOW[package], f"{path} imports {name}"
+                assert room not in PACKAGES or room == package or room in MAY_KNOW[package], (
+                    f"{path} imports {name}"
+                )
 
 
 def test_no_module_is_longer_than_400_lines():

@@ -2,8 +2,8 @@
 
 import pytest
 import yaml
-
 from conftest import REPOSITORY
+
 from datasets.errors import DataError
 from pipeline.params import Params, read_params
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-
 from conftest import REPOSITORY
+
 from datasets.transfer.validate import validate
 
 PARAMS = {
@@ -68,7 +68,11 @@ class Project:
         return {line.split("'")[1] for line in said.splitlines() if line.startswith("Running stage '")}, said
 
     def outputs(self):
-        made = [*self.folder.glob("data/*.h5"), *self.folder.glob("data/*/*.h5"), *self.folder.glob("report/*")]
+        made = [
+            *self.folder.glob("data/*.h5"),
+            *self.folder.glob("data/*/*.h5"),
+            *self.folder.glob("report/*"),
+        ]
         return {
             str(path.relative_to(self.folder)): hashlib.sha256(path.read_bytes()).hexdigest()
             for path in sorted(made)
@@ -85,7 +89,9 @@ def project(tmp_path_factory):
 
 def test_every_set_is_there_and_valid(project):
     sets = sorted(path for path in project.folder.glob("data/transfer/*.h5") if path.name != "frames.h5")
-    assert [path.name for path in sets] == sorted(f"{p}-{b}.h5" for p in ("P", "kcf", "medianflow") for b in (0.3, 0.5))
+    assert [path.name for path in sets] == sorted(
+        f"{p}-{b}.h5" for p in ("P", "kcf", "medianflow") for b in (0.3, 0.5)
+    )
     assert [problem for path in sets for problem in validate(path)] == []
 
 
@@ -93,7 +99,11 @@ def test_table_1_metrics_plots_and_report_are_there(project):
     metrics = json.loads(project.dvc("metrics", "show", "--json"))
     shown = metrics[""]["data"]["report/metrics.json"]["data"]
     assert set(shown) == {"kcf", "medianflow", "pool"}
-    assert shown["pool"]["0.3"]["trajectories"] >= max(shown[t]["0.3"]["trajectories"] for t in ("kcf", "medianflow")) > 0
+    assert (
+        shown["pool"]["0.3"]["trajectories"]
+        >= max(shown[t]["0.3"]["trajectories"] for t in ("kcf", "medianflow"))
+        > 0
+    )
     project.dvc("plots", "show", "--out", "plots")
     assert (project.folder / "plots/index.html").stat().st_size > 10_000
     assert "<table" in (project.folder / "report/index.html").read_text()

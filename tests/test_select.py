@@ -20,7 +20,9 @@ def pools(draw):
     videos, runs = [], {"a": [], "b": []}
     for number in range(draw(st.integers(1, 5))):
         length = draw(st.integers(1, 50))
-        absent = np.array(draw(st.lists(st.booleans(), min_size=length, max_size=length))) & draw(st.booleans())
+        absent = np.array(draw(st.lists(st.booleans(), min_size=length, max_size=length))) & draw(
+            st.booleans()
+        )
         videos.append(Video(f"v{number}", (), np.ones((length, 4), np.float32), absent))
         for runs_of in runs.values():
             overlap = np.array(draw(st.lists(VALUES, min_size=length, max_size=length)))
@@ -88,14 +90,18 @@ def test_windows_lie_inside_the_video_on_the_grid(length, window, stride, most, 
     assert starts.tolist() == window_starts(name, length, params).tolist()
 
 
-@pytest.mark.parametrize(("length", "windows"), [(31, 0), (32, 1), (70, 4), (71, 4), (80, 5), (81, 5), (600, 5)])
+@pytest.mark.parametrize(
+    ("length", "windows"), [(31, 0), (32, 1), (70, 4), (71, 4), (80, 5), (81, 5), (600, 5)]
+)
 def test_table_1s_counts(length, windows):
     assert len(window_starts("GOT-10k_Train_000001", length, SelectParams())) == windows
 
 
 def test_windows_differ_between_videos_and_seeds():
     drawn = {
-        tuple(window_starts(name, 600, SelectParams(seed=seed)).tolist()) for name in "abc" for seed in (0, 1, 2)
+        tuple(window_starts(name, 600, SelectParams(seed=seed)).tolist())
+        for name in "abc"
+        for seed in (0, 1, 2)
     }
     assert len(drawn) == 9
 

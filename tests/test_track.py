@@ -14,13 +14,13 @@ from contextlib import closing
 
 import numpy as np
 import pytest
-from filelock import FileLock
-
 from conftest import REPOSITORY
+from filelock import FileLock
+from odd_teachers import Still
+
 from datasets import open_dataset
 from datasets.boxes import overlap
 from datasets.video import Video
-from odd_teachers import Still
 from pipeline import failures, places
 from pipeline.follow import follow
 from pipeline.index import Index, make_index
@@ -85,7 +85,9 @@ def test_stopping_early_changes_no_positive_and_saves_frames(prepared):
 def test_real_trackers_give_the_same_file_with_one_worker_and_two(prepared, use):
     prepared(use, workers=1, name="one")
     prepared(use, workers=2, name="two")
-    one, two = (Trajectories.read(places.trajectories(name), Index.read().fingerprint) for name in ("one", "two"))
+    one, two = (
+        Trajectories.read(places.trajectories(name), Index.read().fingerprint) for name in ("one", "two")
+    )
     assert len(one.boxes) > 6
     for column in ("status", "offset", "boxes", "overlap"):
         np.testing.assert_array_equal(getattr(one, column), getattr(two, column))
@@ -123,7 +125,9 @@ def test_a_video_that_kills_its_worker_every_time_fails_and_the_others_go_on(pre
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ["PYTHONPATH"]]))
     index, trajectories = prepared("crash:Crash", workers=2)
-    failed = [name for name, status in zip(index.names, trajectories.status, strict=True) if status == Status.FAILED]
+    failed = [
+        name for name, status in zip(index.names, trajectories.status, strict=True) if status == Status.FAILED
+    ]
     assert failed == ["Synthetic_Train_000003"]
     assert "worker process died" in trajectories.errors[2]
 
@@ -159,7 +163,10 @@ def test_other_options_are_tracked_anew_and_the_old_ones_remembered(prepared):
     _, moved = prepared("odd_teachers:Still", stop_below=None, step=3.0)
     assert not np.array_equal(still.boxes, moved.boxes)
     with closing(sqlite3.connect(places.JOURNAL / "t.sqlite")) as connection:
-        assert connection.execute("select count(*), count(distinct recipe) from outcome").fetchone() == (12, 2)
+        assert connection.execute("select count(*), count(distinct recipe) from outcome").fetchone() == (
+            12,
+            2,
+        )
 
 
 def test_failures_are_tried_again(prepared):
@@ -172,7 +179,9 @@ def test_failures_are_tried_again(prepared):
 
 def test_a_killed_run_goes_on_where_it_was(prepared, workspace, tmp_path):
     log = tmp_path / "log"
-    workspace(teachers={"t": {"use": "odd_teachers:Killing", "log": str(log), "n": 4}}, executor={"workers": 1})
+    workspace(
+        teachers={"t": {"use": "odd_teachers:Killing", "log": str(log), "n": 4}}, executor={"workers": 1}
+    )
     command = [sys.executable, "-m", "pipeline.track", "t"]
     log.touch()
     killed = subprocess.run(command, capture_output=True, text=True)
@@ -224,7 +233,9 @@ def test_two_runs_of_one_teacher_wait_for_each_other(tmp_path, capsys):
     assert "another process is tracking" in capsys.readouterr().err
 
 
-def test_a_video_that_changed_since_it_was_indexed_is_not_tracked(prepared, small_videos, tmp_path, workspace):
+def test_a_video_that_changed_since_it_was_indexed_is_not_tracked(
+    prepared, small_videos, tmp_path, workspace
+):
     copy = tmp_path / "copy"
     shutil.copytree(small_videos, copy)
     workspace(dataset={"kind": "got10k", "root": str(copy), "split": "train"})

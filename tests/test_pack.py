@@ -1,0 +1,99 @@
+"""The pack stage: sets that agree with the selection, and the same bytes for any number of workers."""
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from datasets.transfer.reader import TransferReader
+from datasets.transfer.validate import validate
+from pipeline import pack, places
+from pipeline.index import Index, make_index
+from pipeline.params import read_params
+from pipeline.select import read_trajectories, select
+from pipeline.track import track
+
+
+@pytest.fixture
+def selected(workspace, small_videos):
+    """A workspace in which two real trackers ran and a selection was made."""
+    workspace(
+        dataset={"kind": "got10k", "root": str(small_videos), "split": "train"},
+        teachers={"mosse": {}, "medianflow": {}},
+        track={"stop_below": 0.3},
+        select={"betas": [0.3, 0.6, 0.99], "window_length": 16},
+        executor={"workers": 1},
+    )
+    params = read_params()
+    index = make_index(params)
+    index.write(places.INDEX)
+    for name in params.teachers:
+        track(name, params, index).write(places.trajectories(name))
+    trajectories = read_trajectories(list(params.teachers), index)
+    selection = select(index, trajectories, params.select)
+    selection.write(places.SELECTION)
+    return index, trajectories, selection
+
+
+def digests():
+    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(places.TRANSFER.iterdir())}
+
+
+def test_sets_hold_the_selected_windows_with_the_positive_teachers_boxes(selected):
+    index, trajectories, selection = selected
+    assert pack.Command().run() == 0
+    assert len(list(places.TRANSFER.iterdir())) == 1 + 3 * 3
+    assert selection.positive[0].any(axis=0).all(), (
+        "both teachers should be positive somewhere, or this tests little"
+    )
+    for pool, columns in (("mosse", [0]), ("medianflow", [1]), ("P", [0, 1])):
+        for b, beta in enumerate(selection.betas):
+            path = places.transfer_set(pool, beta)
+            assert validate(path) == []
+            with TransferReader(path) as reader:
+                wanted = [
+                    (index.names[v], start)
+                    for v, start in zip(selection.window_video, selection.window_start, strict=True)
+                    if selection.positive[b, v, columns].any()
+                ]
+                found = [(reader[n].video, reader[n].start) for n in range(len(reader))]
+                assert found == wanted
+                for n, (name, start) in enumerate(wanted):
+                    v = index.names.index(name)
+                    frames = slice(start, start + 16)
+                    window = reader[n]
+                    np.testing.assert_array_equal(
+                        window.ground_truth, index.ground_truth[index.rows(v)][frames]
+                    )
+                    for k, column in enumerate(columns):
+                        run = trajectories[selection.teachers[column]][v]
+                        if selection.positive[b, v, column]:
+                            np.testing.assert_array_equal(window.teacher[:, k], run.boxes[frames])
+                        else:
+                            assert np.isnan(window.teacher[:, k]).all()
+
+
+def test_two_workers_write_the_same_bytes_as_one(selected, workspace):
+    pack.Command().run()
+    one = digests()
+    workspace(executor={"workers": 2})
+    pack.Command().run()
+    assert digests() == one
+
+
+def test_the_source_encoding_keeps_the_files_bytes(selected, workspace, small_videos):
+    workspace(pack={"pixels": "source"})
+    pack.Command().run()
+    with TransferReader(places.transfer_set("P", 0.3)) as reader:
+        window = reader[0]
+        image = small_videos / "train" / window.video / f"{window.start + 1:08d}.jpg"
+        assert bytes(window.jpeg(0)) == image.read_bytes()
+
+
+def test_sets_without_a_window_are_written_and_valid(selected):
+    *_, selection = selected
+    assert not selection.positive[2].any()
+    pack.Command().run()
+    with TransferReader(places.transfer_set("P", 0.99)) as reader:
+        assert len(reader) == 0
+    assert Index.read().fingerprint == selection.dataset
