@@ -16,7 +16,6 @@ Floats = NDArray[np.float32]
 
 CHANNELS = 31
 _ZERO = np.float32(0)
-_TWO = np.float32(2)
 
 
 class Correlation:

@@ -1,10 +1,9 @@
 """Discrete Fourier transforms of feature maps, for the small sizes (primes too) of correlation filters.
 
-A grid of 48 x 40 cells with 31 channels is 31 small transforms; of 71 x 23 cells, with prime sides,
-likewise. An FFT library treats the channels one by one and is slow for primes. Here a transform is two
-products with tables of cosines and sines over vectors that hold all channels of a cell, halved by adding and
-subtracting mirrored cells first. Products are summed in a fixed order without fused multiply-add: the same
-bits on every processor.
+A transform is two products with tables of cosines and sines over vectors that hold all channels of a cell,
+halved by adding and subtracting mirrored cells first. Against `scipy.fft.rfft2` on 31 planes (which would also have
+to be made) it takes 146 us instead of 295 on 71 x 23 cells and 13 instead of 29 on 17 x 14, but 149 instead of 97 on
+48 x 40. Products are summed in a fixed order without fused multiply-add: the same bits on every processor.
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ Floats = NDArray[np.float32]
 
 _CHUNK = 64
 _ZERO = np.float32(0)
-_TWO = np.float32(2)
 
 
 @dataclass(frozen=True)
