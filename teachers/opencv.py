@@ -36,6 +36,7 @@ REVISION = 1
 """Raise it when this module changes anybody's boxes; OpenCV's own version counts besides."""
 
 _C_RAND = threading.Lock()
+_LOG_LEVEL = threading.Lock()
 
 
 def _version() -> int:
@@ -130,12 +131,13 @@ class OpenCVTeacher:
         logging = getattr(cv2.utils, "logging", None)
         if logging is None:
             return created(self.constructor, self._defaults, self._options)
-        level = logging.getLogLevel()
-        logging.setLogLevel(min(level, logging.LOG_LEVEL_ERROR))
-        try:
-            return created(self.constructor, self._defaults, self._options)
-        finally:
-            logging.setLogLevel(level)
+        with _LOG_LEVEL:
+            level = logging.getLogLevel()
+            logging.setLogLevel(min(level, logging.LOG_LEVEL_ERROR))
+            try:
+                return created(self.constructor, self._defaults, self._options)
+            finally:
+                logging.setLogLevel(level)
 
 
 class Csrt(OpenCVTeacher):

@@ -45,11 +45,12 @@ def created(constructor: str, defaults: Mapping[str, Any], options: Mapping[str,
             setattr(values, name, value)
         return create(values)
     # A legacy tracker takes its parameters from a file, and takes a parameter that is not there as zero.
-    text = "%YAML:1.0\n---\n" + yaml.safe_dump(
-        {**defaults, **{k: list(v) if isinstance(v, tuple) else v for k, v in options.items()}}
-    )
+    # It reads YAML's lists between brackets only.
+    values = {name: list(v) if isinstance(v, tuple) else v for name, v in {**defaults, **options}.items()}
+    text = "%YAML:1.0\n---\n" + yaml.safe_dump(values, default_flow_style=None)
     tracker = create()
-    tracker.read(cv2.FileStorage(text, cv2.FILE_STORAGE_READ | cv2.FILE_STORAGE_MEMORY).root())
+    storage = cv2.FileStorage(text, cv2.FILE_STORAGE_READ | cv2.FILE_STORAGE_MEMORY)
+    tracker.read(storage.root())  # a node dies with its storage, so that has to have a name
     return tracker
 
 

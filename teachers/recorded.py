@@ -68,7 +68,8 @@ class Recorded:
         except (recordings.MissingResultError, recordings.ResultLengthError) as error:
             raise MissingResultError(str(error)) from error
         self._task, self._frame = task, 0
-        return self._boxes[0].copy()
+        first: Box = self._boxes[0].copy()
+        return first
 
     def track(self, image: Image | None) -> Box:
         """Return the next row.
@@ -81,4 +82,5 @@ class Recorded:
             raise TeacherError(
                 f"{self._tracker}: asked for frame {self._frame} of {len(self._boxes)} recorded"
             )
-        return self._boxes[self._frame].copy()
+        row: Box = self._boxes[self._frame].copy()
+        return row

@@ -124,7 +124,10 @@ def describe(only: Sequence[str] = (), options: bool = False) -> list[Descriptio
     Raises:
         TeacherConfigError: If one of `only` is unknown.
     """
-    return [_describe(use, options) for use in only or names()]
+    hidden = (
+        [] if only else [_hidden(point) for point in entry_points(group=GROUP) if point.name in _BUILT_IN]
+    )
+    return [*(_describe(use, options) for use in only or names()), *hidden]
 
 
 def _installed() -> dict[str, EntryPoint]:
@@ -143,7 +146,11 @@ def _factory(use: str) -> Factory:
         raise TeacherConfigError(
             f"teacher {use!r}: {factory!r} is not a class or function that builds a teacher"
         )
-    if reason := getattr(factory, "unavailable", lambda: None)():
+    try:
+        reason = getattr(factory, "unavailable", lambda: None)()
+    except Exception as error:  # a third party's code may raise anything
+        raise TeacherConfigError(f"teacher {use!r}: {type(error).__name__}: {error}") from error
+    if reason:
         raise TeacherConfigError(f"teacher {use!r}: {reason}")
     return factory
 
@@ -189,16 +196,25 @@ def _describe(use: str, options: bool) -> Description:
         return Description(
             use, entry.what, entry.reference, entry.licence, "built in", entry.needs, problem, listed
         )
-    metadata = point.dist.metadata if point is not None and point.dist is not None else None
-    return Description(
-        use,
-        what,
-        (metadata["Home-page"] or "") if metadata is not None and "Home-page" in metadata else "",
-        next((metadata[key] for key in ("License-Expression", "License") if key in metadata), "")
-        if metadata
-        else "",
-        f"{metadata['Name']} {metadata['Version']}" if metadata else use.partition(":")[0],
-        tuple(required(parameters)),
-        problem,
-        listed,
-    )
+    licence, reference, origin = _package(point) if point is not None else ("", "", use.partition(":")[0])
+    return Description(use, what, reference, licence, origin, tuple(required(parameters)), problem, listed)
+
+
+def _hidden(point: EntryPoint) -> Description:
+    """An installed teacher that cannot have the name that it wants."""
+    licence, reference, origin = _package(point)
+    problem = f"the name {point.name} is taken by a built-in teacher: write {point.value} to use this one"
+    return Description(point.name, "", reference, licence, origin, problem=problem)
+
+
+def _package(point: EntryPoint) -> tuple[str, str, str]:
+    """Licence, home page, and name with version of the package that an entry point belongs to."""
+    if point.dist is None:
+        return "", "", point.module
+    metadata = point.dist.metadata
+
+    def first(*keys: str) -> str:
+        return next((metadata[key] for key in keys if key in metadata), "")
+
+    licence, home = first("License-Expression", "License"), first("Home-page")
+    return licence, home, f"{metadata['Name']} {metadata['Version']}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
 import time
 from dataclasses import asdict, dataclass, field
@@ -73,7 +74,7 @@ class Try:
         try:
             write_mp4(self.out, self.fps, run.drawn(teacher), len(video))
         except TeacherError as error:
-            print(f"{self.name} failed: {error}")
+            print(f"{self.name} failed: {error}", file=sys.stderr)
             return 1
         summary = run.summary()
         if self.json:
