@@ -20,7 +20,6 @@ from datasets.transfer.format import FRAMES_ARRAYS, VERSION
 from datasets.transfer.seal import Seal, read_seal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
 Tables = dict[str, NDArray[Any]]
@@ -92,7 +91,7 @@ class Pixels:
         start: Offset of its JPEG bytes.
     """
 
-    def __init__(self, path: Path, tables: Mapping[str, NDArray[Any]], start: int) -> None:
+    def __init__(self, path: Path, tables: Tables, start: int) -> None:
         self.path = path
         self.tables = tables
         self._start = start
@@ -120,6 +119,6 @@ class Pixels:
         """Close the file."""
         self._file.close()
 
-    def __reduce__(self) -> tuple[type[Pixels], tuple[Path, Mapping[str, NDArray[Any]], int]]:
+    def __reduce__(self) -> tuple[type[Pixels], tuple[Path, Tables, int]]:
         """Another process opens the file again."""
         return (Pixels, (self.path, self.tables, self._start))

@@ -72,7 +72,7 @@ class TransferReader:
             self.attributes = read_attributes(self.path, file)
             tables = _load_set(self.path, file)
             self.content = _record(self.attributes, tables)
-            self.pixels = _open_pixels(self.path, file, self.attributes)
+            self.pixels = open_pixels(self.path, file, self.attributes)
         self.video_size: NDArray[np.int32] = np.stack(
             [tables["videos/width"], tables["videos/height"]], axis=-1
         )
@@ -172,7 +172,12 @@ def frames_path(path: Path, link: str) -> Path:
     raise DataError(path, f"cannot find its pixels: there is no {link} beside it", remedy)
 
 
-def _open_pixels(path: Path, file: h5py.File, attributes: dict[str, Any]) -> Pixels:
+def open_pixels(path: Path, file: h5py.File, attributes: dict[str, Any]) -> Pixels:
+    """Open the stored images of a set: its own, or those of the frames.h5 that it links to.
+
+    Raises:
+        DataError: If the frames.h5 is missing, damaged, or of another build.
+    """
     link = file.get("frames", getlink=True)
     if not isinstance(link, h5py.ExternalLink):
         return Pixels(path, *load_frames(path, file))
