@@ -132,7 +132,9 @@ class Index:
 def make_index(params: Params) -> Index:
     """Read the annotation of every video of `params.dataset`, writing procedural videos first where asked."""
     if params.dataset.kind == "synthetic":
-        write_synthetic(params.dataset.root, params.synthetic, workers=params.executor.workers or cores())
+        write_synthetic(
+            params.dataset.root, params.synthetic, workers=params.executor.workers or cores(), progress=True
+        )
     dataset = open_dataset(params.dataset.spec, params.dataset.exclude)
     if not len(dataset):
         raise DataError(
