@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import sys
 
 from datasets.audit_command import Audit
 from datasets.command_line import run_command
 from datasets.synthetic.command import Synth
+from datasets.transfer.command import Info, Validate
 
 
 def main() -> int:
     """Run the command line and return the exit code."""
-    commands: dict[str, type] = {"synth": Synth, "audit": Audit}
-    if importlib.util.find_spec("datasets.transfer.command") is not None:
-        transfer = importlib.import_module("datasets.transfer.command")
-        commands |= {"info": transfer.Info, "validate": transfer.Validate}
+    commands: dict[str, type] = {"synth": Synth, "audit": Audit, "info": Info, "validate": Validate}
     return run_command(commands, "python -m datasets", "Source videos and transfer sets on disk.")
 
 

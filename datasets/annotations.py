@@ -7,15 +7,12 @@ the same one, which is what `datasets.results` does for this kind.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from datasets.errors import DataError
 from datasets.folder_dataset import FolderDataset, contents
 from datasets.rows import read_rows
 from datasets.video import Video, absence
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 class Annotations(FolderDataset):

@@ -8,14 +8,17 @@ Findings of one kind in one video are one defect that counts its frames and name
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from blake3 import blake3
+from numpy.typing import NDArray
 
 from datasets.boxes import is_valid, to_corners
 from datasets.errors import DataError
@@ -24,14 +27,7 @@ from datasets.got10k import WITHHELD
 from datasets.image_files import ImageFiles, gaps
 from datasets.image_integrity import Inspection, inspect_image
 from datasets.known_defects import KNOWN_DEFECTS
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from datasets.video import Video, VideoDataset
+from datasets.video import Video, VideoDataset
 
 DefectKind = Literal[
     "annotation",

@@ -6,7 +6,7 @@ import json
 import os
 from collections import Counter
 from dataclasses import asdict, dataclass
-from pathlib import Path  # noqa: TC003  # tyro reads the annotations at run time
+from pathlib import Path
 from typing import Annotated
 
 import tyro

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import os
 import sys
-from typing import TYPE_CHECKING, Annotated, Any, Protocol, Union
+from collections.abc import Sequence
+from typing import Annotated, Any, Protocol, Union
 
 import tyro
 from rich.console import Console
@@ -16,10 +18,6 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
 
 _STYLE = (tyro.conf.FlagCreatePairsOff,)
 
@@ -53,25 +51,22 @@ def run_command(
         Annotated[kind, tyro.conf.subcommand(name=name, description=inspect.getdoc(kind))]
         for name, kind in commands.items()
     ]
-    # tyro reads only the first paragraphs of a docstring unless it is given whole.
-    choice: Any = Union[tuple(kinds)]
-    parsed = tyro.cli(choice, prog=prog, description=description, args=args, config=_STYLE)
-    return guarded(parsed, prog)
+    choice: Any = Union[tuple(kinds)]  # noqa: UP007  # `|` cannot join a list
+    return guarded(_parsed(choice, prog, description, args), prog)
 
 
 def run_only_command(command: type, prog: str, args: Sequence[str] | None = None) -> int:
     """Parse the command line of a program without sub-commands and run it; see `run_command`."""
-    parsed: Command = tyro.cli(command, prog=prog, description=inspect.getdoc(command), args=args, config=_STYLE)
-    return guarded(parsed, prog)
+    return guarded(_parsed(command, prog, inspect.getdoc(command), args), prog)
 
 
 def guarded(command: Command, prog: str) -> int:
     """Run a command with the errors of a user turned into one message and exit code 2 (see `run_command`)."""
     try:
-        return command.run()
-    except BrokenPipeError:  # `... | head` has seen enough
-        sys.stderr.close()
-        return 141
+        code = command.run()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _abandon_stdout()
     except (ValueError, FileNotFoundError, PermissionError, FileExistsError, NotADirectoryError) as error:
         sys.stdout.flush()
         print(f"{prog}: {error}", file=sys.stderr)
@@ -79,6 +74,27 @@ def guarded(command: Command, prog: str) -> int:
     except KeyboardInterrupt:
         print(f"{prog}: interrupted", file=sys.stderr)
         return 130
+    return code
+
+
+def _parsed(
+    choice: Any,  # noqa: ANN401  # a class or a union of classes: tyro takes both
+    prog: str,
+    description: str | None,
+    args: Sequence[str] | None,
+) -> Command:
+    try:
+        # tyro reads only the first paragraphs of a docstring unless it is given whole.
+        parsed: Command = tyro.cli(choice, prog=prog, description=description, args=args, config=_STYLE)
+    except BrokenPipeError:
+        raise SystemExit(_abandon_stdout()) from None
+    return parsed
+
+
+def _abandon_stdout() -> int:
+    """Whoever read our output (`| head`) has seen enough: stop without the interpreter's complaint at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 141
 
 
 def progress(unit: str = "") -> Progress:

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
+from datasets.boxes import Boxes
 from datasets.errors import DataError
 from datasets.image_files import ImageFiles, matched
 from datasets.names import without
 from datasets.video import Video, absence
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from datasets.boxes import Boxes
 
 
 class FolderDataset(ABC):

@@ -13,22 +13,17 @@ be measured (and the file is all zeros for 000385 and 000602).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from datasets.errors import DataError
 from datasets.folder_dataset import FolderDataset, annotated, contents, existing_folder, fitted
 from datasets.image_files import list_images
 from datasets.names import read_names
 from datasets.rows import read_bytes, read_flags, read_rows
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from datasets.video import Video
+from datasets.video import Video
 
 WITHHELD = "ground truth is withheld after the first frame: every later frame reads as absent"
 """The note of a test video, whose absent frames are no defect."""

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import simplejpeg
 from blake3 import blake3
 
 from datasets.errors import DataError
 from datasets.images import read_image
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _PNG, _PNG_END = b"\x89PNG", b"IEND\xaeB`\x82"
 

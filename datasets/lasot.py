@@ -11,22 +11,17 @@ the 150 videos of the journal's extension have zeros).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from datasets.errors import DataError
 from datasets.folder_dataset import FolderDataset, annotated, contents, fitted
 from datasets.image_files import list_images
 from datasets.names import read_names
 from datasets.rows import read_flags, read_rows
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from datasets.video import Video
+from datasets.video import Video
 
 SPLITS = ("test", "train", "all")
 _LISTS = {"test": "testing_set.txt", "train": "training_set.txt"}

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import difflib
 import warnings
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from pathlib import Path
 
 from datasets.errors import DataError
 from datasets.rows import read_bytes
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
 
 
 def read_names(path: Path, what: str = "video") -> tuple[str, ...]:

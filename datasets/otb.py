@@ -12,17 +12,13 @@ runs start at frame 6, so that its published results have 349 rows.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from datasets.errors import DataError
 from datasets.folder_dataset import FolderDataset, annotated, contents
 from datasets.image_files import between, list_images
 from datasets.rows import read_bytes, read_rows
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from datasets.video import Video
+from datasets.video import Video
 
 FRAMES: dict[str, tuple[int, int]] = {
     "blurcar1": (247, 988),

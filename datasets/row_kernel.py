@@ -6,13 +6,9 @@ parser of `datasets.rows` then finds the words for what is wrong, or reads the u
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numba import njit
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from numpy.typing import NDArray
 
 _POWERS = 10.0 ** np.arange(23)  # all of them exact in float64
 _EXACT_DIGITS = np.uint64(2**53)

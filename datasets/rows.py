@@ -10,19 +10,14 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from datasets.errors import DataError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
 
 _SEPARATOR = re.compile(r"[ \t]*,[ \t]*|[ \t]+")
 _CHUNK = 256  # files that one thread reads in a row

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from datasets.annotations import Annotations
 from datasets.errors import DataError
@@ -15,12 +15,8 @@ from datasets.got10k import Got10k
 from datasets.lasot import Lasot
 from datasets.otb import Otb
 from datasets.uav123 import Uav123
+from datasets.video import VideoDataset
 from datasets.vot import Vot
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from datasets.video import VideoDataset
 
 
 @dataclass(frozen=True)

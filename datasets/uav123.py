@@ -12,17 +12,13 @@ this are those of the benchmark's list for that rate.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from datasets.errors import DataError
 from datasets.folder_dataset import FolderDataset, annotated, contents
 from datasets.image_files import between, list_images
 from datasets.rows import read_rows
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from datasets.video import Video
+from datasets.video import Video
 
 STARTS: dict[str, tuple[int, ...]] = {
     "car1": (1, 751, 1627, 2629),

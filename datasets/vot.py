@@ -10,7 +10,7 @@ A polygon becomes the axis-aligned box around it. Coordinates are taken as they 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from datasets.boxes import Boxes, as_boxes, enclosing
 from datasets.errors import DataError
@@ -18,11 +18,7 @@ from datasets.folder_dataset import FolderDataset, annotated, contents
 from datasets.image_files import list_images
 from datasets.names import read_names
 from datasets.rows import first_row_columns, parse_rows, read_bytes
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from datasets.video import Video
+from datasets.video import Video
 
 
 class Vot(FolderDataset):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from tiny_videos import jpeg, rows, write_got10k, write_images
@@ -13,9 +13,6 @@ from datasets.__main__ import main
 from datasets.audit import Defect, audit
 from datasets.audit_command import Audit
 from datasets.image_integrity import inspect_image
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def defects(root: Path, kind: str = "got10k", workers: int = 1) -> dict[tuple[str, str], Defect]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,10 +12,6 @@ from tiny_videos import rows, write_got10k, write_images
 from datasets import open_dataset
 from datasets.errors import DataError
 from datasets.results import ResultsFolder, write_results
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
 
 def groundtruth(text: str | bytes) -> Callable[[Path], str]:

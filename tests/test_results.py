@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,10 +14,6 @@ from datasets import open_dataset
 from datasets.boxes import overlap
 from datasets.errors import DataError
 from datasets.results import Layout, MissingResultError, ResultLengthError, ResultsFolder, write_results
-
-if TYPE_CHECKING:
-    import pickle
-from pathlib import Path
 
 BOXES = np.array([[10, 20, 30, 40], [11.5, 20.25, 30.125, 40]], np.float32)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -14,9 +14,6 @@ from hypothesis import strategies as st
 from datasets.errors import DataError
 from datasets.row_kernel import parse
 from datasets.rows import _parse_tolerantly, parse_rows, read_flags, read_many, read_rows
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 PATH = Path("boxes.txt")
 EXPECTED = np.array([[1, 2, 30, 40], [1.5, 2.25, 30, 40]], np.float32)

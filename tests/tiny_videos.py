@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import simplejpeg
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def jpeg(number: int = 0, width: int = 64, height: int = 48) -> bytes:

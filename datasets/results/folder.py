@@ -11,19 +11,15 @@ written for GOT-10k and VOT (pytracking and pysot do not convert either). So the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from datasets.boxes import Boxes
 from datasets.errors import DataError
 from datasets.results.errors import ResultLengthError
 from datasets.results.layout import Form, TrackerFolder, find_trackers
 from datasets.rows import read_many, read_rows
 from datasets.spec import KINDS
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from datasets.boxes import Boxes
 
 _ROW_REMEDY = (
     "A result has one row x,y,w,h per frame; rows of 1, 2 and 0 are VOT's restart experiment, which is no "

@@ -15,14 +15,12 @@ import os
 import re
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import Literal
 
 from datasets.errors import DataError
 from datasets.folder_dataset import contents
 from datasets.results.errors import MissingResultError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 Form = Literal["per video", "flat"]
 

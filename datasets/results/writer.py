@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from datasets.atomic import appearing
 from datasets.boxes import Boxes, as_boxes
 from datasets.errors import DataError
 from datasets.results.folder import result_base
 from datasets.rows import read_rows
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
 
 Layout = Literal["got10k", "otb", "pysot", "pytracking"]
 """got10k: one folder per video, three decimals. otb: flat, three decimals. pysot: flat, every digit.
