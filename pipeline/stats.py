@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 import sys
 from dataclasses import dataclass
-from pathlib import Path  # noqa: TC003 - tyro reads the annotations when it runs
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
