@@ -21,7 +21,8 @@ from torch import nn
 from datasets.errors import DataError
 from teachers.base import BatchTeacher, Image, Task, Teacher, TeacherError, checked_box
 from teachers.options import TeacherConfigError, checked_options
-from teachers.siamrpn import SiamRpn, winograd
+from teachers.siamrpn import SiamRpn, products
+from teachers.siamrpn.acceleration import PointwiseConv2d, accelerate
 from teachers.siamrpn.anchors import anchors, cosine_window
 from teachers.siamrpn.backbones.alexnet import AlexNetLegacy
 from teachers.siamrpn.crop import Colour, Window, average_colour, patch, resample, window_at
@@ -32,6 +33,7 @@ from teachers.siamrpn.head import DepthwiseRPN, Kernels, correlate_depthwise
 from teachers.siamrpn.network import SiamRPN
 from teachers.siamrpn.tracker import State, Tracker
 from teachers.siamrpn.variants import EXEMPLAR, VARIANTS, LongTerm
+from teachers.siamrpn.winograd import WinogradConv2d
 from teachers.weights import fit, load_state
 
 CPU = torch.device("cpu")
@@ -434,22 +436,30 @@ def test_folding_keeps_the_network():
 def test_winograd_is_the_direct_convolution(
     packed: bool, kernel: int, dilation: int, padding: int, size: tuple[int, int], videos: int
 ):
-    if packed and not winograd._onednn():
+    if packed and not products.has_onednn():
         pytest.skip("this PyTorch has no oneDNN")
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(winograd, "_onednn", lambda: packed)
+        patched.setattr(products, "has_onednn", lambda: packed)
         torch.manual_seed(kernel + dilation)
         conv = nn.Conv2d(7, 11, kernel, padding=padding, dilation=dilation)
         x = torch.randn(videos, 7, *size)
         with torch.no_grad():
-            expected, found = conv(x), winograd.WinogradConv2d(conv)(x)
+            expected, found = conv(x), WinogradConv2d(conv)(x)
     assert found.shape == expected.shape
     assert (found - expected).abs().max() < 3e-5
 
 
+def test_a_pointwise_convolution_is_a_product() -> None:
+    for bias in (True, False):
+        conv = nn.Conv2d(13, 5, 1, bias=bias)
+        x = torch.randn(2, 13, 4, 6)
+        with torch.no_grad():
+            torch.testing.assert_close(PointwiseConv2d(conv)(x), conv(x), rtol=1e-4, atol=1e-6)
+
+
 def test_only_what_every_frame_passes_is_accelerated():
-    network = winograd.accelerate(fold(VARIANTS["siamrpn_alex_dwxcorr"].build()))
-    names = [name for name, module in network.named_modules() if isinstance(module, winograd.WinogradConv2d)]
+    network = accelerate(fold(VARIANTS["siamrpn_alex_dwxcorr"].build()))
+    names = [name for name, module in network.named_modules() if isinstance(module, WinogradConv2d)]
     assert names == [f"backbone.features.{i}" for i in (4, 8, 11, 14)] + [
         "rpn_head.cls.conv_search.0",
         "rpn_head.loc.conv_search.0",

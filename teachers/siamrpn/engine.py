@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from teachers.base import Box, Image, Task, TeacherError
+from teachers.siamrpn.acceleration import accelerate
 from teachers.siamrpn.folding import fold
 from teachers.siamrpn.tracker import State, Tracker
-from teachers.siamrpn.winograd import accelerate
 from teachers.weights import fit, load_state
 
 if TYPE_CHECKING:

@@ -17,13 +17,13 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the field's own name for it
 from torch import Tensor, nn
 
+from teachers.siamrpn.products import packed, times
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _TILE = 4
 _POINTS = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5)
-_EXEMPLAR_ONLY = ("conv_kernel", "conv_r1", "conv_cls1")
-_LEAST_WORK = 96 * 256
 
 
 @lru_cache(maxsize=2)
@@ -68,7 +68,7 @@ class WinogradConv2d(nn.Module):
             factor = torch.from_numpy(g)
             weight = torch.einsum("pi,qj,ocij->pqoc", factor, factor, conv.weight.double())
             self.outputs = conv.out_channels
-            self.weights = [_packed(w) for w in weight.flatten(0, 1).float()]
+            self.weights = [packed(w) for w in weight.flatten(0, 1).float()]
             self.into = torch.from_numpy(np.kron(b.T, b.T)).float()
             self.back = torch.from_numpy(np.kron(a.T, a.T)).float()
             self.bias = torch.zeros(self.outputs) if conv.bias is None else conv.bias.detach().clone()
@@ -90,64 +90,11 @@ class WinogradConv2d(nn.Module):
             (side, side, n, down, d, across, d, channels),
             (s_y * d, s_x * d, s_n, s_y * d * _TILE, s_y, s_x * d * _TILE, s_x, 1),
         )
-        spectrum = torch.mm(self.into, tiles.reshape(side * side, -1)).view(side * side, -1, channels)
-        product = torch.stack([_times(v, w) for v, w in zip(spectrum, self.weights, strict=True)])
-        result = torch.mm(self.back, product.view(side * side, -1))
+        spectrum = times(self.into, tiles.reshape(side * side, -1).t()).view(side * side, -1, channels)
+        product = torch.stack([times(v, w) for v, w in zip(spectrum, self.weights, strict=True)])
+        result = times(self.back, product.view(side * side, -1).t())
         result = result.view(_TILE, _TILE, n, down, d, across, d, self.outputs)
         out = (result.permute(2, 3, 0, 4, 5, 1, 6, 7) + self.bias).reshape(
             n, down * _TILE * d, across * _TILE * d, self.outputs
         )
         return out[:, :rows, :columns].permute(0, 3, 1, 2)
-
-
-def accelerate(network: nn.Module) -> nn.Module:
-    """Replace the convolutions that every frame passes through, in place, where that pays.
-
-    Those with few channels, and those that only ever see the exemplar, are left. The transformed weights take
-    four times the memory of a 3x3 kernel, 2.6 times that of a 5x5 one.
-
-    Args:
-        network: On the CPU, folded.
-
-    Returns:
-        The same network.
-    """
-    for path, module in list(network.named_modules()):
-        for name, child in list(module.named_children()):
-            every_frame = not any(part in _EXEMPLAR_ONLY for part in (*path.split("."), name))
-            if every_frame and isinstance(child, nn.Conv2d) and _pays(child):
-                setattr(module, name, WinogradConv2d(child))
-    return network
-
-
-def _pays(conv: nn.Conv2d) -> bool:
-    return (
-        conv.kernel_size in ((3, 3), (5, 5))
-        and conv.stride == (1, 1)
-        and conv.groups == 1
-        and conv.dilation[0] == conv.dilation[1]
-        and conv.in_channels * conv.out_channels >= _LEAST_WORK
-    )
-
-
-def _packed(weight: Tensor) -> Tensor:
-    """A matrix (outputs, inputs) in the order that oneDNN multiplies fastest, or as it is."""
-    if _onednn():
-        packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous())
-        return packed
-    return weight.t().contiguous()
-
-
-def _times(x: Tensor, weight: Tensor) -> Tensor:
-    # oneDNN is twice as fast as torch.mm where that is MKL on another maker's processor.
-    if _onednn():
-        product: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
-        return product
-    return x @ weight
-
-
-@lru_cache(maxsize=1)
-def _onednn() -> bool:
-    """Whether the operators are there that torch.compile emits for linear layers (PyTorch 2.13 has them)."""
-    names = ("_reorder_linear_weight", "_linear_pointwise")
-    return torch._C._has_mkldnn and all(hasattr(torch.ops.mkldnn, name) for name in names)
