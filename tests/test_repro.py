@@ -21,11 +21,12 @@ PARAMS = {
         "seed": 3,
         "max_length": 48,
         "image_size": [160, 120],
-        "difficulty": [0.0, 0.4],
+        "difficulty": [0.2, 0.9],
     },
     "teachers": {"kcf": {}, "medianflow": {}},
     "track": {"stop_below": 0.3},
     "select": {"betas": [0.3, 0.5]},
+    "pack": {"pixels": "region"},
     "executor": {"workers": 2},
 }
 
@@ -98,7 +99,7 @@ def test_every_set_is_there_and_valid(project):
 def test_table_1_metrics_plots_and_report_are_there(project):
     metrics = json.loads(project.dvc("metrics", "show", "--json"))
     shown = metrics[""]["data"]["report/metrics.json"]["data"]
-    assert set(shown) == {"kcf", "medianflow", "pool"}
+    assert {"kcf", "medianflow", "pool"} <= set(shown)
     assert (
         shown["pool"]["0.3"]["trajectories"]
         >= max(shown[t]["0.3"]["trajectories"] for t in ("kcf", "medianflow"))
@@ -117,7 +118,6 @@ def test_a_second_run_does_nothing(project):
 
 def test_the_cache_links_and_does_not_double_the_disk(project):
     for path in [*project.folder.glob("data/*.h5"), *project.folder.glob("data/transfer/*.h5")]:
-        # A reflink would show as one link; every other file system here gives a second hard link.
         assert path.stat().st_nlink == 2, path
 
 
