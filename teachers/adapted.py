@@ -7,17 +7,14 @@ adapter, with 0-based boxes; `images` changes what an image is for a tracker tha
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from teachers.base import Box, Image, Task, TeacherError
+from teachers.options import Factory, TeacherConfigError
 from teachers.seeds import seed_of, seed_python
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from teachers.options import Factory
 
 Images = Literal["pil", "rgb", "bgr"]
 """What the tracker sees: a PIL image in RGB, or a uint8 (H, W, 3) array in RGB or BGR."""
@@ -88,7 +85,7 @@ def factory(target: Callable[..., Any], use: str) -> Factory:
         if hasattr(made, "start") and hasattr(made, "track"):
             return made
         if not (hasattr(made, "init") and hasattr(made, "update")):
-            raise TypeError(
+            raise TeacherConfigError(
                 f"{use} returned a {type(made).__name__}, which has neither start and track nor init and "
                 "update"
             )

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 from rich.console import Console
 from rich.table import Table
-from tyro.conf import Positional  # noqa: TC002 - tyro reads the annotations at run time
+from tyro.conf import Positional
 
 from teachers import registry
 

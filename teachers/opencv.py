@@ -78,7 +78,10 @@ class OpenCVTeacher:
         self._options = {
             name: str(v) if name in model_files(self._defaults) else v for name, v in options.items()
         }
-        self._tracker: Any = None
+        try:
+            self._tracker: Any = self._quietly_created()  # so that a faulty network fails here, not per video
+        except cv2.error as error:
+            raise TeacherConfigError(f"OpenCV cannot use {options}: {_one_line(error)}") from error
         self._last: Box = np.zeros(4, np.float32)
         self._task = Task("", 0)
         self._frame = 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
-from pydantic import DirectoryPath  # noqa: TC002 - the registry reads the annotations at run time
+from pydantic import DirectoryPath
 
 from datasets import results as recordings
 from teachers.base import MissingResultError, TeacherError

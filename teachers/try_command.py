@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 import yaml
-from tyro.conf import Positional  # noqa: TC002 - tyro reads the annotations at run time
+from tyro.conf import Positional
 
 from datasets.atomic import appearing
 from datasets.boxes import is_valid, overlap

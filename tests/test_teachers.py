@@ -3,11 +3,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -217,6 +219,7 @@ def install(folder: Path, name: str, points: str, module: str = "") -> None:
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.2\nLicense: MIT\n")
     (info / "entry_points.txt").write_text(f"[{registry.GROUP}]\n{points}\n")
     (folder / f"{name}.py").write_text(module)
+    sys.modules.pop(name, None)
 
 
 STILL = '''
@@ -262,6 +265,21 @@ def test_an_installed_package_adds_teachers(tmp_path, monkeypatch, capsys):
     assert "grow: float = 1.0" in capsys.readouterr().out
     with pytest.raises(ValueError, match="a_module_that_is_not_there"):
         registry.create("broken", {})
+
+
+def test_the_example_in_the_documentation(tmp_path, monkeypatch):
+    page = (Path(__file__).parent.parent / "docs" / "adding-a-teacher.md").read_text()
+    project = tomllib.loads(page.partition("```toml\n")[2].partition("```")[0])["project"]
+    code = page.partition("```python\n")[2].partition("```")[0]
+    points = project["entry-points"][registry.GROUP]
+    assert points == {"still": "still_teacher:Still"}
+    install(tmp_path, "still_teacher", "still = " + points["still"], code)
+    monkeypatch.syspath_prepend(tmp_path)
+    options = yaml.safe_load(page.partition("```yaml\n")[2].partition("```")[0])["teachers"]["balloon"]
+    teacher = registry.create(options.pop("use"), options)
+    boxes = track(teacher, [None] * 3, np.float32([5, 5, 10, 20]))
+    np.testing.assert_allclose(boxes[:, 2:], [[10, 20], [12, 24], [14.4, 28.8]], rtol=1e-6)
+    assert registry.version_of("still") == 1
 
 
 GOT10K_STYLE = """

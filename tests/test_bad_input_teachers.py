@@ -1,0 +1,293 @@
+"""What a user can get wrong with teachers, and the one message that she gets for it."""
+
+from __future__ import annotations
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from datasets.command_line import run_command
+from datasets.errors import DataError
+from teachers import registry
+from teachers.__main__ import COMMANDS
+from teachers.base import MissingResultError, Task, TeacherError, checked_box
+from teachers.options import TeacherConfigError
+
+BOX = np.float32([3, 4, 10, 12])
+
+MODULE = '''
+class Raises:
+    """Fails while it tracks."""
+    version = 1
+    needs_images = True
+
+    def start(self, image, box, task):
+        return box
+
+    def track(self, image):
+        raise ZeroDivisionError("the filter has no energy")
+
+
+class Answers(Raises):
+    def __init__(self, answer):
+        self.answer = answer
+
+    def track(self, image):
+        return self.answer
+
+
+class Versionless:
+    needs_images = True
+
+    def start(self, image, box, task):
+        return box
+
+    def track(self, image):
+        return box
+
+
+class Unavailable(Raises):
+    @classmethod
+    def unavailable(cls):
+        return "this machine has no GPU"
+
+
+class Clueless(Raises):
+    @classmethod
+    def unavailable(cls):
+        raise OSError("no driver")
+
+
+class Hidden(Raises):
+    def __init__(self, path: "NotImported"):
+        pass
+
+
+class Mute:
+    pass
+
+
+number = 7
+'''
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    (tmp_path / "odd.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(tmp_path)
+    return "odd"
+
+
+def main(*args):
+    return run_command(COMMANDS, "python -m teachers", args=[str(a) for a in args])
+
+
+@pytest.mark.parametrize(
+    ("use", "options", "said"),
+    [
+        ("crst", {}, ["'crst'", "did you mean csrt", "Known: kcf, recorded, csrt", "module:callable"]),
+        ("xyz", {}, ["'xyz'", "Known: kcf"]),
+        ("", {}, ["''", "Known: kcf"]),
+        ("csrt", {"paddding": 3}, ["paddding = 3", "did you mean padding", "Options of csrt: ", "use_hog"]),
+        ("csrt", {"speed": 3}, ["speed = 3: there is no such option", "Options of csrt: "]),
+        ("csrt", {"padding": "3"}, ["padding = '3'", "valid number", "it is float"]),
+        ("csrt", {"padding": None}, ["padding = None", "it is float"]),
+        ("csrt", {"use_hog": 1}, ["use_hog = 1", "boolean", "it is bool"]),
+        ("csrt", {"admm_iterations": 1.5}, ["admm_iterations = 1.5", "integer", "it is int"]),
+        ("csrt", {"admm_iterations": True}, ["admm_iterations = True", "it is int"]),
+        ("csrt", {"a": 1, "padding": "x", "use_hog": 2}, ["a = 1", "padding = 'x'", "use_hog = 2"]),
+        ("mosse", {"rate": 0.1}, ["rate = 0.1", "Options of mosse: none"]),
+        ("medianflow", {"winSize": 3}, ["winSize = 3", "tuple", "it is tuple[int, ...]"]),
+        ("medianflow", {"winSize": [3, "a"]}, ["winSize = [3, 'a']", "valid integer"]),
+        ("nano", {}, ["backbone (the path of a file) has to be given", "neckhead", "SiamTrackers"]),
+        (
+            "nano",
+            {"backbone": "no/b.onnx", "neckhead": "no/h.onnx"},
+            ["'no/b.onnx'", "'no/h.onnx'", "github"],
+        ),
+        ("vit", {"net": "/no/vit.onnx"}, ["net = '/no/vit.onnx'", "does not point to a file", "opencv_zoo"]),
+        (
+            "recorded",
+            {},
+            ["results (the path of a folder) has to be given", "tracker (str)", "one folder per"],
+        ),
+        (
+            "recorded",
+            {"results": "/nowhere", "tracker": "A"},
+            ["results = '/nowhere'", "not point to a direc"],
+        ),
+        ("recorded", {"results": ".", "tracker": "A", "base": 2}, ["base = 2", "0 or 1"]),
+        (
+            "no_such_module:Tracker",
+            {},
+            ["no_such_module:Tracker", "cannot be imported", "ModuleNotFoundError"],
+        ),
+        ("odd:Missing", {}, ["odd:Missing", "cannot be imported", "Missing"]),
+        ("odd:", {}, ["'odd:'", "cannot be imported"]),
+        ("odd:number", {}, ["odd:number", "7", "not a class or function"]),
+        ("odd:Unavailable", {}, ["odd:Unavailable", "this machine has no GPU"]),
+        ("odd:Clueless", {}, ["odd:Clueless", "OSError: no driver"]),
+        ("odd:Hidden", {}, ["odd:Hidden", "cannot be read", "NotImported", "annotate"]),
+    ],
+)
+def test_a_wrong_teacher_or_option(use, options, said, module):
+    for check in (registry.validate, registry.create):
+        with pytest.raises(TeacherConfigError) as caught:
+            check(use, options)
+        for part in said:
+            assert part in str(caught.value)
+
+
+def test_things_that_are_no_teachers(module):
+    with pytest.raises(TeacherConfigError, match="neither start and track nor init and update"):
+        registry.create("odd:Mute", {})
+    with pytest.raises(TeacherConfigError, match=r"Versionless is not a teacher, it lacks version\b"):
+        registry.create("odd:Versionless", {})
+    with pytest.raises(TeacherConfigError, match="Give it an attribute `version`"):
+        registry.version_of("odd:Versionless")
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ([1, 2, float("nan"), 4], "nan"),
+        ([1, 2, 3, float("inf")], "inf"),
+        ([1, 2, 1e300, 4], "inf"),
+        ([1, 2, 0, 4], "(1.0, 2.0, 0.0, 4.0)"),
+        ([1, 2, 3, -4], "-4.0"),
+        ([1, 2, 3], "of shape (3,)"),
+        ([[1, 2, 3, 4]], "of shape (1, 4)"),
+        ("box", "'box'"),
+        (None, "None"),
+        ([[1, 2], [3]], "[[1, 2], [3]]"),
+    ],
+)
+def test_a_teacher_that_returns_no_box(answer, said, module):
+    teacher = registry.create("odd:Answers", {"answer": answer})
+    teacher.start(None, BOX, Task("v", 2))
+    with pytest.raises(TeacherError, match="video v, frame 1") as caught:
+        checked_box(teacher.track(None), "video v, frame 1")
+    assert said in str(caught.value)
+
+
+def test_opencv_refuses_with_the_video_and_the_box():
+    teacher = registry.create("csrt", {})
+    image = np.full((60, 80, 3), 90, np.uint8)
+    with pytest.raises(TeacherError, match=r"video far_away: OpenCV refused the target \(500, 400, 10, 10\)"):
+        teacher.start(image, np.float32([500, 400, 10, 10]), Task("far_away", 2))
+
+
+def test_a_network_that_is_none(tmp_path):
+    for name in ("b.onnx", "h.onnx"):
+        (tmp_path / name).write_text("<html>Quota exceeded</html>")
+    options = {"backbone": str(tmp_path / "b.onnx"), "neckhead": str(tmp_path / "h.onnx")}
+    with pytest.raises(TeacherConfigError, match=r"OpenCV cannot use .*b\.onnx"):
+        registry.create("nano", options)
+
+
+def recorded(folder, rows):
+    (folder / "A" / "v").mkdir(parents=True)
+    (folder / "A" / "v" / "v_001.txt").write_text(rows)
+    return registry.create("recorded", {"results": str(folder), "tracker": "A"})
+
+
+@pytest.mark.parametrize(("rows", "found"), [("1,2,3,4\n" * 2, 2), ("1,2,3,4\n" * 5, 5)])
+def test_a_recorded_file_of_another_length(rows, found, tmp_path):
+    with pytest.raises(MissingResultError, match=rf"v_001\.txt: {found} rows for a video of 3 frames"):
+        recorded(tmp_path, rows).start(None, BOX, Task("v", 3))
+
+
+def test_a_hole_in_the_results(tmp_path, real_data):
+    with pytest.raises(MissingResultError, match="no result for another"):
+        recorded(tmp_path, "1,2,3,4\n").start(None, BOX, Task("another", 3))
+    options = {"results": str(real_data / "results" / "got10k_layout"), "tracker": "MDNet"}
+    with pytest.raises(MissingResultError, match="MDNet has no result for wakeboard7_01"):
+        registry.create("recorded", options).start(None, BOX, Task("wakeboard7_01", 100))
+
+
+def test_a_malformed_recorded_file(tmp_path):
+    with pytest.raises(DataError, match=r"v_001\.txt, line 2: value 3 is 'x', not a number"):
+        recorded(tmp_path, "1,2,3,4\n1,2,x,4\n1,2,3,4\n").start(None, BOX, Task("v", 3))
+
+
+def test_a_tracker_that_was_not_recorded(tmp_path):
+    recorded(tmp_path, "1,2,3,4\n")
+    with pytest.raises(DataError, match="no results of 'B'; there are those of A"):
+        registry.create("recorded", {"results": str(tmp_path), "tracker": "B"})
+
+
+def test_recorded_rows_run_out(tmp_path):
+    teacher = recorded(tmp_path, "1,2,3,4\n")
+    with pytest.raises(TeacherError, match="frame 1 of 0"):
+        teacher.track(None)
+    teacher.start(None, BOX, Task("v", 1))
+    with pytest.raises(TeacherError, match="frame 1 of 1"):
+        teacher.track(None)
+
+
+@pytest.fixture
+def video(tmp_path):
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    for t in (1, 2, 3):
+        cv2.imwrite(str(folder / f"{t:08d}.jpg"), np.full((60, 80, 3), 80 * t, np.uint8))
+    (folder / "groundtruth.txt").write_text("20,20,20,20\n" * 3)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"name": "crst"}, "did you mean csrt"),
+        ({"out": "x.avi"}, "ends in .mp4"),
+        ({"fps": 0}, "give a positive number"),
+        ({"options": ["padding"]}, "'padding': write key=value"),
+        ({"options": ["=3"]}, "'=3': write key=value"),
+        ({"options": ["padding=[3"]}, "the value is not YAML"),
+        ({"options": ["padding=wide"]}, "padding = 'wide'"),
+        ({"video": "nowhere"}, "there is no such folder"),
+        ({"video": "."}, "holds neither groundtruth.txt"),
+    ],
+)
+def test_try_with_a_wrong_argument(change, said, video, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    wanted = {"name": "csrt", "video": video, "out": "x.mp4", "fps": 25, "options": ["padding=3"], **change}
+    args = ["--video", wanted["video"], "--out", wanted["out"], "--fps", wanted["fps"]]
+    assert main("try", wanted["name"], *args, "--options", *wanted["options"]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert "Traceback" not in error
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["clip"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda v: (v / "00000002.jpg").write_bytes((v / "00000002.jpg").read_bytes()[:-40]), "truncated"),
+        (lambda v: (v / "00000002.jpg").unlink(), "missing in between"),
+        (lambda v: (v / "00000003.jpg").write_text("no image"), "00000003.jpg"),
+        (lambda v: (v / "groundtruth.txt").write_text("20,20,20,20\n1,2,3\n1,2,3,4\n"), "line 2"),
+        (lambda v: (v / "groundtruth.txt").write_text("nan,nan,nan,nan\n" + "1,2,3,4\n" * 2), "no target in"),
+    ],
+)
+def test_try_on_a_damaged_video(damage, said, video, tmp_path, capsys):
+    damage(video)
+    assert main("try", "csrt", "--video", video, "--out", tmp_path / "x.mp4") == 2
+    assert said in capsys.readouterr().err
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["clip"]
+
+
+def test_try_with_a_teacher_that_fails(video, tmp_path, module, capsys):
+    args = ("--video", video, "--out", tmp_path / "x.mp4", "--options", f"answer={json.dumps([1, 2, -3, 4])}")
+    assert main("try", "odd:Answers", *args) == 1
+    error = capsys.readouterr().err
+    assert "odd:Answers failed" in error
+    assert "frame 1" in error
+    assert not (tmp_path / "x.mp4").exists()
+
+
+def test_list_of_an_unknown_teacher(capsys):
+    assert main("list", "crst") == 2
+    assert "did you mean csrt" in capsys.readouterr().err
