@@ -121,6 +121,6 @@ def shown_parameters(params: Params) -> list[tuple[str, str]]:
     if params.dataset.kind != "synthetic":
         del values["synthetic"]
     return [
-        (name, yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True).strip())
+        (name, yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000).strip())
         for name, value in values.items()
     ]
