@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +38,9 @@ def pink(
         stretch: How many times wider than high its features are.
         largest: No features wider than this many pixels; 0 for no limit.
     """
+    # Here, because it takes a quarter of a second to import, and every command line of the pipeline imports this.
+    from scipy import fft
+
     rows, columns = (fft.next_fast_len(n, real=True) for n in shape)
     spectrum = fft.rfft2(rng.standard_normal((rows, columns), dtype=np.float32))
     y = fft.fftfreq(rows).astype(np.float32)[:, None]
