@@ -1,0 +1,63 @@
+"""Where the work is done: here, in local processes, on a scheduler that runs elsewhere."""
+
+import os
+
+import pytest
+from distributed import LocalCluster
+
+from datasets.errors import DataError
+from pipeline.executor import executor
+from pipeline.params import ExecutorParams
+
+
+def square(number: int) -> tuple[int, int]:
+    """The square, and who computed it."""
+    return number * number, os.getpid()
+
+
+def answers(params: ExecutorParams, count: int, tasks: int | None = None) -> list[tuple[int, int]]:
+    with executor(params, tasks) as run:
+        found = dict(run(square, list(range(count)), [1] * count, "square", "numbers"))
+    return [found[number] for number in range(count)]
+
+
+def test_one_worker_or_one_task_works_in_this_process():
+    for params, count, tasks in (
+        (ExecutorParams(workers=1), 3, 3),
+        (ExecutorParams(workers=4), 1, 1),
+        (ExecutorParams(), 0, 0),
+    ):
+        assert answers(params, count, tasks) == [(n * n, os.getpid()) for n in range(count)]
+
+
+@pytest.mark.parametrize("count", [3, 200])
+def test_two_workers_share_the_work(count):
+    found = answers(ExecutorParams(workers=2), count, count)
+    assert [value for value, _ in found] == [n * n for n in range(count)]
+    processes = {process for _, process in found}
+    assert os.getpid() not in processes
+    assert len(processes) <= 2
+
+
+def test_a_running_scheduler_is_used():
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None, memory_limit=0) as cluster:
+        found = answers(ExecutorParams(scheduler=cluster.scheduler_address), 70)
+    assert [value for value, _ in found] == [n * n for n in range(70)]
+    assert os.getpid() not in {process for _, process in found}
+
+
+def test_a_scheduler_that_does_not_answer_is_named():
+    with (
+        pytest.raises(DataError, match=r"executor\.scheduler = 'tcp://127\.0\.0\.1:1' does not answer"),
+        executor(ExecutorParams(scheduler="tcp://127.0.0.1:1")),
+    ):
+        pass
+
+
+def test_a_job_queue_without_its_package_or_of_an_unknown_kind_says_what_to_do():
+    params = ExecutorParams.model_validate({"job_queue": {"cluster": "CloudCluster", "jobs": 1}})
+    with (
+        pytest.raises(DataError, match=r"executor\.job_queue.*(pip install '\.\[cluster\]'|Use one of)"),
+        executor(params),
+    ):
+        pass
