@@ -196,13 +196,12 @@ def remarks(pool: Pool, *, paper: bool) -> list[str]:
     """What stands below the table: videos, the reading of absent frames and what it changes, failures."""
     index, selection = pool.index, pool.selection
     other = "ignored" if selection.params.absent == "fail" else "failing"
-    changed = ", ".join(
-        f"{n} at β = {beta:g}" for n, beta in zip(selection.changed_by_absent, selection.betas, strict=True)
-    )
+    pairs = zip(selection.betas, selection.changed_by_absent.tolist(), strict=True)
+    changed = ", ".join(f"{beta:g}: {videos}" for beta, videos in pairs)
     failed = ", ".join(f"{name} {len(messages)}" for name, messages in pool.failed.items())
     lines = [
         f"{len(index):,} videos, {len(index.absent):,} frames, {int(index.absent.sum()):,} without target.",
-        f"Absent frames: {selection.params.absent}. Videos that turn if {other}: {changed}.",
+        f"Absent frames: {selection.params.absent}. Videos that change if {other}, by β: {changed}.",
         f"Failed trajectories: {failed}.",
     ]
     return [*lines, f"paper: {RULE}."] if paper else lines

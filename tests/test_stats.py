@@ -333,7 +333,7 @@ def test_table_tells_what_matters(tracked: Path, capsys: pytest.CaptureFixture[s
     text = printed(capsys, paper=True)
     assert max(map(len, text.splitlines())) <= formats.WIDTH
     assert "6 videos, 375 frames, 1 without target." in text
-    assert "Absent frames: fail. Videos that turn if ignored: 1 at β = 0.5, 1 at β = 0.6." in text
+    assert "Absent frames: fail. Videos that change if ignored, by β: 0.5: 1, 0.6: 1." in text
     assert "Failed trajectories: kcf 1, csrt 1." in text
     assert re.search(r"^  paper +1884 0\.798 +9225 +1097 0\.836 +5349$", text, re.M)
 
