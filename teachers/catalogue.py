@@ -57,6 +57,16 @@ CATALOGUE = (
         light=False,
     ),
     Entry(
+        "siamrpn",
+        "Siamese region proposals: pysot's and DaSiamRPN's networks, ten variants",
+        "Li et al., SiamRPN++, CVPR 2019; Zhu et al., DaSiamRPN, ECCV 2018",
+        "MIT; weights as their projects say",
+        "teachers.siamrpn:SiamRpn",
+        needs=("weights",),
+        remedy="pysot's model zoo (github.com/STVIR/pysot/blob/master/MODEL_ZOO.md) has the checkpoints",
+        light=False,
+    ),
+    Entry(
         "recorded",
         "replays the boxes of a results folder (GOT-10k toolkit, OTB, pysot, pytracking)",
         "",
