@@ -1,0 +1,239 @@
+"""MDNet over videos: the algorithm of the authors' Python code (notes: mdnet.md, 4 and 7), one or many at a time.
+
+Nam and Han, Learning Multi-Domain Convolutional Neural Networks for Visual Tracking, CVPR 2016; with the published
+weights and seed 0 it gives that code's boxes, random numbers included, to a thousandth of a pixel on the CPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import numpy as np
+import torch
+from pydantic import FilePath
+from torch import Tensor
+
+from datasets.boxes import as_boxes
+from teachers.base import Box, Image, Task, TeacherError
+from teachers.mdnet import classifier, regression
+from teachers.mdnet.extractor import Extractor, Prepared, Request
+from teachers.mdnet.memory import Memory, Rows
+from teachers.mdnet.network import Network, load_network
+from teachers.mdnet.sampling import MARGIN, Sampler
+from teachers.mdnet.track import LONG, SHORT, Track
+from teachers.mdnet.training import Examples, train
+
+FIRST_RATE, FIRST_ITERATIONS = 5e-4, 50
+"""Training in frame 0."""
+
+RATE, ITERATIONS = 1e-3, 15
+"""Every update after it."""
+
+BEST = 5
+"""Candidates whose mean is the target."""
+
+
+class MdnetBatch:
+    """MDNet over many videos in lockstep.
+
+    On a GPU all slots share each call of the network, and their classifiers are trained together. On a CPU that gains
+    nothing; each slot is stepped on its own, with the very operations of `Mdnet`, hence to its last bit.
+
+    Args:
+        weights: A checkpoint of the shared layers, or a network that is already loaded.
+        slots: Number of videos at once. Each takes 0.25 GB for features and its classifier where the network is wide.
+        seed: Every video starts with generators of this seed, as in the authors' code: one video per process.
+        device: "cpu", "cuda" or "cuda:1". On a GPU dropout masks are drawn there, so boxes differ from the CPU's.
+
+    Attributes:
+        together: Whether slots are stepped together.
+    """
+
+    version: ClassVar[int] = 1
+
+    def __init__(
+        self, weights: FilePath | Network, slots: int = 1, seed: int = 0, device: str = "cpu"
+    ) -> None:
+        if slots < 1:
+            raise ValueError(f"slots = {slots}: at least one video at a time")
+        network = weights if isinstance(weights, Network) else load_network(weights, device)
+        self.slots = slots
+        self._seed = seed
+        self._extractor = Extractor(network)
+        self._device = self._extractor.device
+        self.together = self._device.type != "cpu"
+        # One classifier each, and the momenta of its updates: these last for a whole video.
+        self._layers = classifier.empty(slots, network.widths, self._device)
+        self._momenta = classifier.empty(slots, network.widths, self._device)
+        width = network.widths.feature
+        self._memories = [
+            (Memory(500, 50, LONG, width, self._device), Memory(200, 200, SHORT, width, self._device))
+            for _ in range(slots)
+        ]
+        self._tracks: dict[int, Track] = {}
+        generator = torch.Generator().manual_seed(seed)
+        self._initial = classifier.initial(network, generator)
+        self._after_initial = generator.get_state()
+
+    @torch.inference_mode()
+    def start(self, slot: int, image: Image, box: Box, task: Task) -> Box:
+        """Begin a video in a free slot: draw samples, train its classifier and its regressor.
+
+        Raises:
+            TeacherError: If the target or the image is too small to draw samples from.
+        """
+        where = f"video {task.name}"
+        height, width = image.shape[:2]
+        if min(height, width) <= 2 * MARGIN:
+            raise TeacherError(f"{where}: an image of {width} x {height} is too small for MDNet's samples")
+        memories = self._memories[slot]
+        for memory in memories:
+            memory.clear()
+        sampler = Sampler(np.random.RandomState(self._seed), (width, height))
+        track = Track(sampler, self._dropout(), as_boxes(box).copy(), *memories)
+        samples = track.first(where)
+        prepared = self._extractor.prepare(image)
+        positives, negatives = self._features(prepared, samples.positives, samples.negatives)
+
+        for own, first in zip(self._layers.tensors(), self._initial.tensors(), strict=True):
+            own[slot] = first[0]
+        for momentum in self._momenta.tensors():
+            momentum[slot] = 0
+        layers = self._layers.at([slot])
+        examples = Examples(Rows.all_of(positives), Rows.all_of(negatives), sampler.rng, track.dropout)
+        train(layers, layers.zeros(), [examples], FIRST_ITERATIONS, FIRST_RATE)
+
+        to_regress, background = track.to_regress(), track.first_background()
+        regressed, kept = self._features(prepared, to_regress, background)
+        if len(to_regress):
+            track.regressor = regression.fit(regressed, to_regress, track.box)
+        track.positives.add(positives)
+        track.negatives.add(kept)
+        self._tracks[slot] = track
+        return track.box
+
+    @torch.inference_mode()
+    def step(self, images: Mapping[int, Image]) -> dict[int, Box | Exception]:
+        """Track the next frame of each slot given."""
+        groups = [list(images)] if self.together else [[slot] for slot in images]
+        boxes: dict[int, Box | Exception] = {}
+        for group in groups:
+            try:
+                boxes.update(self._step(group, [images[slot] for slot in group]))
+            except Exception as error:  # noqa: BLE001 - handed to the caller, who fails these slots' videos
+                boxes.update(dict.fromkeys(group, error))
+        return boxes
+
+    def release(self, slot: int) -> None:
+        """Forget the video in a slot."""
+        self._tracks.pop(slot, None)
+        for memory in self._memories[slot]:
+            memory.clear()
+
+    def _dropout(self) -> torch.Generator:
+        generator = torch.Generator(self._device).manual_seed(self._seed)
+        if self._device.type == "cpu":
+            generator.set_state(self._after_initial)
+        return generator
+
+    def _features(self, image: Prepared, *boxes: np.ndarray) -> list[Tensor]:
+        return self._extractor.features([Request(image, b) for b in boxes])
+
+    def _step(self, slots: Sequence[int], images: Sequence[Image]) -> dict[int, Box]:
+        """Track one frame of some slots in lockstep."""
+        tracks = [self._tracks[slot] for slot in slots]
+        prepared = [self._extractor.prepare(image) for image in images]
+        candidates = [track.candidates() for track in tracks]
+        features = self._extractor.features(
+            [Request(image, boxes) for image, boxes in zip(prepared, candidates, strict=True)]
+        )
+        logits = classifier.scores(self._layers.at(slots), torch.stack(features))[..., classifier.TARGET]
+        best = logits.topk(BEST, dim=1)
+        means, order = best.values.mean(1).tolist(), best.indices.cpu().numpy()
+
+        reported: dict[int, Box] = {}
+        learning: list[tuple[int, Track, bool]] = []
+        for i, (slot, track) in enumerate(zip(slots, tracks, strict=True)):
+            chosen = candidates[i][order[i]]
+            success = means[i] > 0
+            box = chosen.mean(0)
+            reported[slot] = box
+            if success:
+                if track.regressor is not None:
+                    refined = track.regressor.refine(features[i][best.indices[i]], chosen, track.image_size)
+                    reported[slot] = refined.mean(0)
+                track.found(box, prepared[i])
+            else:
+                track.lost(box)
+            if track.learns(success):
+                learning.append((slot, track, success))
+        # On a GPU the images of ten frames of many videos would fill it; there samples become features at once.
+        self._remember(tracks if self.together else [track for _, track, _ in learning])
+        self._learn(learning)
+        return reported
+
+    def _remember(self, tracks: Sequence[Track]) -> None:
+        """Turn the samples that are pending into features, and keep these."""
+        pending = [(track, found) for track in tracks for found in track.pending]
+        if not pending:
+            return
+        requests = [
+            Request(found.image, boxes)
+            for _, found in pending
+            for boxes in (found.positives, found.negatives)
+        ]
+        features = iter(self._extractor.features(requests))
+        for track, _ in pending:
+            track.positives.add(next(features))
+            track.negatives.add(next(features))
+        for track in tracks:
+            track.pending.clear()
+
+    def _learn(self, learning: Sequence[tuple[int, Track, bool]]) -> None:
+        """Update the classifiers of some slots together: short-term ones and long-term ones are one training."""
+        slots: list[int] = []
+        examples: list[Examples] = []
+        for slot, track, success in learning:
+            positives, negatives = track.lesson(success)
+            if len(positives) and len(negatives):
+                slots.append(slot)
+                examples.append(Examples(positives, negatives, track.sampler.rng, track.dropout))
+        if not slots:
+            return
+        layers, momenta = self._layers.at(slots), self._momenta.at(slots)
+        train(layers, momenta, examples, ITERATIONS, RATE)
+        self._layers.put(slots, layers)
+        self._momenta.put(slots, momenta)
+
+
+class Mdnet:
+    """MDNet, one video at a time.
+
+    Args:
+        weights: A checkpoint of the shared layers: `mdnet_imagenet_vid.pth` (the authors' default),
+            `mdnet_vot-otb.pth`, or a slimmer network under the same names.
+        seed: Every video starts with generators of this seed; 0 gives the boxes of the authors' code.
+        device: "cpu", "cuda" or "cuda:1". On a GPU dropout masks are drawn there, so boxes differ from the CPU's.
+    """
+
+    version: ClassVar[int] = MdnetBatch.version
+    needs_images: ClassVar[bool] = True
+
+    def __init__(self, weights: FilePath, seed: int = 0, device: str = "cpu") -> None:
+        self._batch = MdnetBatch(weights, 1, seed, device)
+
+    def start(self, image: Image | None, box: Box, task: Task) -> Box:
+        """Learn the target of a new video from frame 0; it costs as much as ten to twenty frames."""
+        if image is None:
+            raise TeacherError(f"video {task.name}: MDNet needs the images")
+        return self._batch.start(0, image, box, task)
+
+    def track(self, image: Image | None) -> Box:
+        """Return the box in the next frame, bounding-box regression included."""
+        if image is None:
+            raise TeacherError("MDNet needs the images")
+        box = self._batch.step({0: image})[0]
+        if isinstance(box, Exception):
+            raise box
+        return box
