@@ -23,6 +23,8 @@ from teachers.features.fhog import FHOG
 from teachers.features.intel_tables import reciprocal, reciprocal_root, votes
 from teachers.kcf import Kcf
 from teachers.kcf.correlation import Correlation
+from teachers.kcf.costs import FEATURES, SINGLE, direct_is_faster
+from teachers.kcf.maps import Maps
 from teachers.kcf.patch import Window
 from teachers.kcf.spectrum import Spectrum
 from teachers.kcf.tracker import label
@@ -97,6 +99,7 @@ def test_a_large_target_is_tracked_in_halved_frames():
     images, truth = moving_texture(12)
     doubled = [cv2.resize(image, None, fx=3, fy=3) for image in images]
     own = boxes_of(Kcf(), doubled, truth[0] * 3)
+    np.testing.assert_array_equal(boxes_of(Kcf(), doubled, truth[0] * 3), own)
     assert np.abs(own[:, :2] - 3 * truth[:12, :2]).max() <= 12
     assert set(np.unique(np.diff(own[:, 0]) % 8)) == {0}
 
@@ -244,15 +247,74 @@ def test_fhog_does_not_remember():
         FHOG(7, 40)
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.integers(3, 45), st.integers(3, 45), st.integers(0, 2**32 - 1))
-def test_spectra_equal_numpys(rows: int, columns: int, seed: int):
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(3, 45), st.integers(3, 45), st.sampled_from((True, False, None)), st.integers(0, 2**32 - 1)
+)
+def test_spectra_equal_numpys(rows: int, columns: int, direct: bool | None, seed: int):
     features = np.random.default_rng(seed).random((rows, columns, 32), dtype=np.float32)
-    spectrum = Spectrum(rows, columns)
+    spectrum = Spectrum(rows, columns, direct)
     own = spectrum(features, np.empty(spectrum.shape, np.float32))
     expected = np.fft.fft2(features.astype(np.float64), axes=(0, 1))[: rows // 2 + 1]
     scale = np.abs(expected).max()
     np.testing.assert_allclose(own[:, :, 0] + 1j * own[:, :, 1], expected, rtol=0, atol=1e-6 * scale)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(3, 45), st.integers(3, 45), st.sampled_from((True, False, None)), st.integers(0, 2**32 - 1)
+)
+def test_maps_equal_numpys_there_and_back(rows: int, columns: int, direct: bool | None, seed: int):
+    image = np.random.default_rng(seed).normal(size=(rows, columns)).astype(np.float32)
+    maps = Maps(rows, columns, direct)
+    own = maps.forward(image, np.empty((2, rows // 2 + 1, columns), np.float32))
+    expected = np.fft.fft2(image.astype(np.float64))[: rows // 2 + 1]
+    np.testing.assert_allclose(own[0] + 1j * own[1], expected, rtol=0, atol=1e-6 * np.abs(expected).max())
+    kept = own.copy()
+    np.testing.assert_allclose(maps.backward(own, np.empty_like(image)), image, rtol=0, atol=5e-6)
+    np.testing.assert_array_equal(own, kept)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(187, 187), (109, 96), (211, 64), (75, 320)])
+def test_both_transforms_agree_on_large_grids(rows: int, columns: int):
+    features = np.random.default_rng(3).random((rows, columns, 32), dtype=np.float32)
+    direct, fast = (Spectrum(rows, columns, choice) for choice in (True, False))
+    one, other = (s(features, np.empty(s.shape, np.float32)) for s in (direct, fast))
+    np.testing.assert_allclose(one, other, rtol=0, atol=1e-6 * one.max())
+    again = fast(features, np.empty_like(other))
+    np.testing.assert_array_equal(again, other)
+    product, library = (Maps(rows, columns, choice) for choice in (True, False))
+    image = features[:, :, 0] - np.float32(0.5)
+    one, other = (
+        m.forward(image, np.empty((2, rows // 2 + 1, columns), np.float32)) for m in (product, library)
+    )
+    np.testing.assert_allclose(one, other, rtol=0, atol=2e-6 * np.abs(one).max())
+    np.testing.assert_allclose(
+        *(m.backward(one, np.empty((rows, columns), np.float32)) for m in (product, library)),
+        rtol=0,
+        atol=5e-6,
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "features", "single"),
+    [
+        (17, 14, True, True),
+        (71, 23, True, True),
+        (38, 38, True, True),
+        (64, 64, False, False),
+        (97, 101, True, False),
+        (187, 187, False, False),
+        (191, 193, True, False),
+        (163, 192, True, False),
+        (192, 163, False, False),
+        (256, 256, False, False),
+    ],
+)
+def test_the_faster_transform_is_chosen_by_size_alone(rows: int, columns: int, features: bool, single: bool):
+    # Each is the one measured to be faster.
+    assert direct_is_faster(rows, columns, FEATURES) is features
+    assert direct_is_faster(rows, columns, SINGLE) is single
 
 
 @settings(max_examples=25, deadline=None)

@@ -1,8 +1,8 @@
 """Gaussian kernel correlation of spectra, and ridge regression on it (Henriques et al., eqs. 17, 22, 31).
 
-Everything after the sum over channels is one real map per frame of some 2,000 cells, for which a product
-with tables of cosines and sines is faster than the call of an FFT library. Sums have a fixed order (no fused
-multiply-add, no reordering), so the result has the same bits on every processor.
+Everything after the sum over channels is one real map per frame. The sums here have a fixed order (no fused
+multiply-add, no reordering) and so equal bits on every processor; for the transforms see
+`teachers.kcf.maps`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from teachers.features.compiled import compiled
+from teachers.kcf.maps import Maps
 
 Floats = NDArray[np.float32]
 
@@ -33,22 +34,14 @@ class Correlation:
     def __init__(self, rows: int, columns: int, kernel_sigma: float) -> None:
         self._shape = (rows, columns)
         half = rows // 2 + 1
-        k, y = np.arange(half)[:, None], np.arange(rows)[None, :]
-        vertical = 2 * np.pi * (k * y % rows) / rows
-        x = np.arange(columns)
-        horizontal = 2 * np.pi * (x[:, None] * x[None, :] % columns) / columns
-        self._vertical = np.stack([np.cos(vertical), np.sin(vertical)]).astype(np.float32)
         # Rows k and n - k of a full spectrum are conjugates: those that the half leaves out count double.
         self._times = np.full(half, 2.0, dtype=np.float32)
         self._times[0] = 1.0
         if rows % 2 == 0:
             self._times[-1] = 1.0
-        counted = self._vertical * (self._times / (rows * columns))[:, None]
-        self._inverse = np.ascontiguousarray(counted.transpose(0, 2, 1)).astype(np.float32)
-        self._horizontal = np.stack([np.cos(horizontal), np.sin(horizontal)]).astype(np.float32)
+        self._maps = Maps(rows, columns)
         self._scale = 1.0 / (CHANNELS * rows * columns * kernel_sigma**2)
         self._map = np.zeros((rows, columns), dtype=np.float32)
-        self._work = np.zeros((2, half, columns), dtype=np.float32)
         self._cross = np.zeros((2, half, columns), dtype=np.float32)
         self._lanes = np.zeros((2, 32), dtype=np.float32)
 
@@ -58,9 +51,7 @@ class Correlation:
 
     def forward(self, image: Floats) -> Floats:
         """Half spectrum of a real map, float32 (rows, columns); a new array."""
-        out = np.empty_like(self._work)
-        _forward(image, self._vertical, self._horizontal, self._work, out)
-        return out
+        return self._maps.forward(image, np.empty_like(self._cross))
 
     def kernel(self, x: Floats, z: Floats, energies: float, out: Floats) -> Floats:
         """Half spectrum of the Gaussian kernel correlation of two spectra.
@@ -80,9 +71,9 @@ class Correlation:
         # kernel is often within 1 % of one everywhere, and the regression divides by its small frequencies.
         mean = float(self._cross[0, 0, 0]) / self._map.size
         self._cross[0, 0, 0] = 0
-        _backward(self._cross, self._inverse, self._horizontal, self._work, self._map)
+        self._maps.backward(self._cross, self._map)
         _gaussian(self._map, energies - 2 * mean, self._scale)
-        _forward(self._map, self._vertical, self._horizontal, self._work, out)
+        self._maps.forward(self._map, out)
         out[0, 0, 0] += self._map.size
         return out
 
@@ -95,7 +86,7 @@ class Correlation:
         """
         _product(alpha, kernel, self._cross)
         self._cross[0, 0, 0] = 0  # the response's mean moves no peak
-        _backward(self._cross, self._inverse, self._horizontal, self._work, self._map)
+        self._maps.backward(self._cross, self._map)
         best = int(_first_maximum(self._map))
         return best // self._shape[1], best % self._shape[1]
 
@@ -140,53 +131,6 @@ def _cross_spectrum(x: Floats, z: Floats, lanes: Floats, out: Floats) -> None:
             out[1, row, column] = ((imaginary[0] + imaginary[4]) + (imaginary[2] + imaginary[6])) + (
                 (imaginary[1] + imaginary[5]) + (imaginary[3] + imaginary[7])
             )
-
-
-@compiled
-def _forward(image: Floats, vertical: Floats, horizontal: Floats, work: Floats, out: Floats) -> None:
-    """Half spectrum of a real map: down the columns, then along the rows."""
-    n, m = image.shape
-    half = vertical.shape[1]
-    work[:] = _ZERO
-    for k in range(half):
-        real, imaginary = work[0, k], work[1, k]
-        for y in range(n):
-            cosine, sine, line = vertical[0, k, y], vertical[1, k, y], image[y]
-            for x in range(m):
-                real[x] += cosine * line[x]
-                imaginary[x] -= sine * line[x]
-    out[:] = _ZERO
-    for k in range(half):
-        real, imaginary = out[0, k], out[1, k]
-        for x in range(m):
-            a, b = work[0, k, x], work[1, k, x]
-            cosine, sine = horizontal[0, x], horizontal[1, x]
-            for i in range(m):
-                real[i] += a * cosine[i] + b * sine[i]
-                imaginary[i] += b * cosine[i] - a * sine[i]
-
-
-@compiled
-def _backward(spectrum: Floats, inverse: Floats, horizontal: Floats, work: Floats, out: Floats) -> None:
-    """Real map of a half spectrum: along the rows, then down the columns."""
-    half, m = spectrum.shape[1], spectrum.shape[2]
-    work[:] = _ZERO
-    for k in range(half):
-        real, imaginary = work[0, k], work[1, k]
-        for x in range(m):
-            a, b = spectrum[0, k, x], spectrum[1, k, x]
-            cosine, sine = horizontal[0, x], horizontal[1, x]
-            for i in range(m):
-                real[i] += a * cosine[i] - b * sine[i]
-                imaginary[i] += b * cosine[i] + a * sine[i]
-    out[:] = _ZERO
-    for y in range(out.shape[0]):
-        line = out[y]
-        for k in range(half):
-            cosine, sine = inverse[0, y, k], inverse[1, y, k]
-            real, imaginary = work[0, k], work[1, k]
-            for x in range(m):
-                line[x] += cosine * real[x] - sine * imaginary[x]
 
 
 @compiled

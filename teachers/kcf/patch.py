@@ -29,7 +29,10 @@ def grey_window(image: Levels, top: int, left: int, out: Levels) -> None:
     first = min(max(-left, 0), columns - 1)
     last = max(min(width - left, columns), first + 1)
     begin = min(max(left, 0), width - 1)
-    for row in range(rows):
+    # The same for the rows; the others are copies.
+    upper = min(max(-top, 0), rows - 1)
+    lower = max(min(height - top, rows), upper + 1)
+    for row in range(upper, lower):
         source, target = image[min(max(top + row, 0), height - 1), begin:], out[row]
         inside = target[first:last]
         for x in range(last - first):
@@ -37,6 +40,10 @@ def grey_window(image: Levels, top: int, left: int, out: Levels) -> None:
             inside[x] = (3735 * blue + 19235 * green + 9798 * red + 16384) >> 15
         target[:first] = inside[0]
         target[last:] = inside[-1]
+    for row in range(upper):
+        out[row] = out[upper]
+    for row in range(lower, rows):
+        out[row] = out[lower - 1]
 
 
 @compiled
