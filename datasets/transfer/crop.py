@@ -9,17 +9,14 @@ the image, a triangle filter widened when reducing and cut at the crop's border.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from datasets.boxes import is_valid, scaled, to_corners
+from datasets.transfer.jpeg import RGB
 from datasets.transfer.resample import TRIANGLE, resample, taps
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
-    from datasets.transfer.jpeg import RGB
 
 _LARGEST = 1 << 20
 
@@ -58,8 +55,9 @@ def crop_region(
     Raises:
         ValueError: If the box is not finite, has no area, or reaches beyond 2^20 pixels.
     """
-    corners = np.rint(to_corners(scaled(box, context)))
-    if corners.shape != (4,) or not is_valid(box) or np.abs(corners).max() > _LARGEST:
+    valid = np.shape(box) == (4,) and bool(is_valid(box))
+    corners = np.rint(to_corners(scaled(box, context))) if valid else np.array([np.inf])
+    if np.abs(corners).max() > _LARGEST:
         raise ValueError(
             f"cannot crop around the box {np.asarray(box).tolist()}: it must be finite, with area"
         )

@@ -13,22 +13,19 @@ stored once.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal
 
 import numpy as np
 import simplejpeg
 from blake3 import blake3
+from numpy.typing import NDArray
 
 from datasets.boxes import Boxes, hull, is_valid, scaled, to_corners
 from datasets.errors import DataError
 from datasets.transfer.format import DIGEST_BYTES
 from datasets.transfer.jpeg import RGB, is_jpeg, read_image
 from datasets.transfer.resample import reduce
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from datasets.video import Video
+from datasets.video import Video
 
 KINDS: Final = ("region", "source")
 
@@ -48,11 +45,11 @@ class Encoding:
     """
 
     kind: Literal["region", "source"] = "region"
-    window_scale: float = 2.75
+    window_scale: float = 2.6
     oversampling: float = 1.125
     crop_context: float = 1.5
     crop_size: int = 128
-    quality: int = 90
+    quality: int = 88
     subsampling: Literal["444", "420"] = "420"
 
     def __post_init__(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -10,9 +10,6 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from datasets.errors import DataError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 RGB = NDArray[np.uint8]
 """uint8 (H, W, 3), RGB: the order in which networks are pre-trained. (OpenCV, and so teachers, use BGR.)"""

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import itertools
 import os
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -18,9 +19,6 @@ from numpy.typing import NDArray
 from datasets.errors import DataError
 from datasets.transfer.format import FRAMES_ARRAYS, VERSION
 from datasets.transfer.seal import Seal, read_seal
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 Tables = dict[str, NDArray[Any]]
 """Arrays by their name in the format."""

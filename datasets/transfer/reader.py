@@ -11,11 +11,14 @@ A reader may be used by several threads, inherited through a fork, and pickled t
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from types import TracebackType
+from typing import Any, Self
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from datasets.errors import DataError
 from datasets.transfer.format import ARRAYS, ATTRIBUTES, FORMAT, FRAMES_FORMAT
@@ -23,12 +26,6 @@ from datasets.transfer.pixels import Pixels, load_frames, open_checked
 from datasets.transfer.record import Provenance, TransferSet
 from datasets.transfer.seal import read_seal
 from datasets.transfer.window import Window
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from types import TracebackType
-
-    from numpy.typing import NDArray
 
 _PATHLIKE = {"", ".", ".."}
 _PYTHON: dict[str, Callable[[Any], Any]] = {

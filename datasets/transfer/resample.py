@@ -7,15 +7,14 @@ along rows, so the compiler vectorises it, and it leaves less to the other.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numba
 import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+Taps = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]
 
-    Taps = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]
 
 TRIANGLE: Final = 1
 """PIL's BILINEAR; the number is the filter's support."""

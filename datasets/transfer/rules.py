@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from datasets.boxes import is_valid, overlap
 from datasets.transfer.encoding import row_digest
 from datasets.transfer.jpeg import decode
+from datasets.transfer.pixels import Pixels, Tables
 from datasets.transfer.record import best_teacher, overlaps
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
-    from numpy.typing import NDArray
-
-    from datasets.transfer.pixels import Pixels, Tables
 
 Breach = tuple[str, str]
 _FORBIDDEN = set("/\\\0\ufffd")

@@ -18,17 +18,14 @@ attributes.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from blake3 import blake3
 
 from datasets.errors import DataError
 from datasets.transfer.format import USER_BLOCK, VERSION
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
 _TITLE = f"transfer-set seal {VERSION}"
 _BY_ROWS = "rows"

@@ -16,7 +16,7 @@ Worker processes may be forked or spawned: a reader opens its file again where i
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,9 +24,7 @@ from torch.utils.data import Dataset
 
 from datasets.boxes import is_valid
 from datasets.transfer.reader import TransferReader
-
-if TYPE_CHECKING:
-    from datasets.transfer.window import Window
+from datasets.transfer.window import Window
 
 Sample = dict[str, Any]
 

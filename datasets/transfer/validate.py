@@ -7,8 +7,10 @@ tables of `datasets.transfer.format`, then for what the numbers have to fulfil.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -28,10 +30,6 @@ from datasets.transfer.pixels import Pixels, Tables, load_frames, open_checked
 from datasets.transfer.reader import open_pixels, read_attributes
 from datasets.transfer.rules import pixel_rules, set_rules, table_rules
 from datasets.transfer.seal import damage, read_seal
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
 _TYPES = {"str": str, "int": np.integer, "float": np.floating, "str[]": np.ndarray}
 

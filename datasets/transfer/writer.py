@@ -7,15 +7,20 @@ work.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any, BinaryIO, Self
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from datasets.atomic import appearing
 from datasets.errors import DataError
+from datasets.transfer.encoding import Encoding, FrameBlock
 from datasets.transfer.format import (
     ARRAYS,
     ATTRIBUTES,
@@ -27,6 +32,7 @@ from datasets.transfer.format import (
     created_by,
 )
 from datasets.transfer.pixels import read_tables
+from datasets.transfer.record import TransferSet
 from datasets.transfer.seal import Seal, make_seal
 from datasets.transfer.structure import (
     create_file,
@@ -35,16 +41,6 @@ from datasets.transfer.structure import (
     write_array,
     write_attributes,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
-    from types import TracebackType
-
-    from numpy.typing import NDArray
-
-    from datasets.transfer.encoding import Encoding, FrameBlock
-    from datasets.transfer.record import TransferSet
 
 _PIXELS = "frames/data"
 

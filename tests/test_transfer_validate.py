@@ -1,0 +1,200 @@
+"""`validate` finds every changed byte and every broken invariant."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transfer_samples import make_video, write_sample
+
+from datasets.command_line import run_command
+from datasets.transfer.command import Info, Validate
+from datasets.transfer.format import ARRAYS, FRAMES_ARRAYS
+from datasets.transfer.seal import make_seal
+from datasets.transfer.structure import find_extents
+from datasets.transfer.validate import validate
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sample")
+    videos = [make_video(folder, "alpha"), make_video(folder, "beta", size=(40, 64), seed=1)]
+    path, _ = write_sample(folder / "set", videos)
+    return path
+
+
+@pytest.fixture
+def copy(sample, tmp_path):
+    shutil.copytree(sample.parent, tmp_path / "set")
+    return tmp_path / "set" / sample.name
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    name=st.sampled_from(["P-0.5.h5", "frames.h5"]),
+    place=st.floats(0, 1, exclude_max=True),
+    bit=st.integers(0, 7),
+)
+def test_any_flipped_bit_is_reported(sample, name, place, bit):
+    file = sample.with_name(name)
+    data = bytearray(file.read_bytes())
+    kept = bytes(data)
+    data[int(place * len(data))] ^= 1 << bit
+    try:
+        file.write_bytes(data)
+        assert validate(file) != []
+        assert validate(sample) != []
+    finally:
+        file.write_bytes(kept)
+
+
+@pytest.mark.parametrize("name", ["P-0.5.h5", "frames.h5"])
+@pytest.mark.parametrize("keep", [0, 100, 4096, 6000, -1])
+def test_cut_files_are_reported(copy, name, keep):
+    file = copy.with_name(name)
+    file.write_bytes(file.read_bytes()[:keep])
+    assert any("cut or extended" in str(p) or "seal" in str(p) for p in validate(file))
+    assert validate(copy) != []
+
+
+def test_the_damaged_array_and_row_are_named(copy):
+    data = bytearray(copy.read_bytes())
+    with h5py.File(copy) as file:
+        place = file["boxes/teacher"].id.get_offset()
+    data[place + 5] ^= 1
+    copy.write_bytes(data)
+    assert [p.where for p in validate(copy)] == ["boxes/teacher"]
+    frames = copy.with_name("frames.h5")
+    with h5py.File(frames) as file:
+        place = file["frames/data"].id.get_offset() + int(file["frames/offset"][7])
+    data = bytearray(frames.read_bytes())
+    data[place + 30] ^= 1
+    frames.write_bytes(data)
+    assert [p.where for p in validate(frames)] == ["frames/data, row 7"]
+
+
+def edit(path, name, index, value):
+    """Change a file and seal it again, as a faulty writer would."""
+    with h5py.File(path, "r+") as file:
+        if name.startswith("@"):
+            file.attrs[name[1:]] = value
+        else:
+            file[name][index] = value
+    frames = path.name == "frames.h5"
+    with h5py.File(path) as file:
+        extents = find_extents(file, FRAMES_ARRAYS if frames else ARRAYS)
+    make_seal(path, extents, by_rows="frames/data" if frames else None)
+
+
+@pytest.mark.parametrize(
+    ("name", "index", "value", "where", "what"),
+    [
+        ("overlap/iou", (2, 1, 0), 0.75, "overlap/iou, window 2", "is not the overlap"),
+        ("overlap/best", (0, 0), 9, "overlap/best, window 0", "frame 0 says teacher 9"),
+        (
+            "boxes/teacher",
+            (1, 2, 0, 0),
+            500.0,
+            "overlap/iou, window 1",
+            "falls to 0.000000, not above β = 0.5",
+        ),
+        ("boxes/teacher", (1, 2, 0), np.nan, "boxes/teacher, window 1", "neither all finite nor all NaN"),
+        ("boxes/teacher", (3, slice(None), 0), np.nan, "boxes/teacher, window 3", "no teacher is positive"),
+        (
+            "boxes/teacher",
+            (2, slice(None), 1),
+            np.nan,
+            "boxes/teacher, window 2",
+            "other teachers are positive",
+        ),
+        ("boxes/ground_truth", (0, 3), -1.0, "boxes/ground_truth, window 0", "not marked absent"),
+        ("boxes/absent", (0, 3), 7, "boxes/absent, window 0", "other values than 0 and 1"),
+        ("boxes/absent", (0, 3), 1, "boxes/absent, window 0", "absent_policy is 'fail'"),
+        ("windows/start", 2, 6, "windows/start, window 2", "starts at 6 in a video of 9 frames"),
+        ("windows/start", 1, 1, "windows/frame, window 1", "not its frames"),
+        ("windows/video", 1, 2, "windows/video, window 1", "names video 2 of 2"),
+        ("windows/frame", (0, 0), 99, "windows/frame, window 0", "rows 99"),
+        ("videos/name", 0, b"../up", "videos/name, row 0", "not a plain name"),
+        ("videos/name", 1, b"alpha", "videos/name, row 1", "also stands in row 0"),
+        ("@beta", None, 1.5, "attribute beta", "not in [0, 1)"),
+        ("@beta", None, "high", "attribute beta", "not a float"),
+        ("@format_version", None, 2, "file", "format_version 2"),
+        ("@frames_fingerprint", None, "0" * 64, "file", "another build"),
+        ("@absent_policy", None, "maybe", "attribute absent_policy", "neither"),
+    ],
+)
+def test_broken_sets(copy, name, index, value, where, what):
+    edit(copy, name, index, value)
+    problems = validate(copy)
+    assert any(p.where == where and what in p.what for p in problems), [str(p) for p in problems]
+
+
+@pytest.mark.parametrize(
+    ("name", "index", "value", "where", "what"),
+    [
+        ("frames/offset", 3, 0, "frames/offset, row 2", "ends at 0"),
+        ("frames/offset", 0, 1, "frames/offset", "runs from 1"),
+        ("frames/digest", (4, 0), 0, "frames/data, row 4", "digest differs"),
+        ("frames/size", (5, 0), 1, "frames/data, row 5", "frames/size says 1 x"),
+        ("frames/window", (6, 2), 5000.0, "frames/window, row 6", "no part of an image"),
+        ("frames/window", (6, 2), np.nan, "frames/window, row 6", "no part of an image"),
+        ("frames/video", 17, 4, "frames/video, row 17", "names video 4 of 2"),
+        ("frames/index", 1, 0, "frames/index, row 1", "does not follow"),
+        ("frames/video_name", 0, b"..", "frames/video_name, row 0", "not a plain name"),
+    ],
+)
+def test_broken_frames(copy, name, index, value, where, what):
+    frames = copy.with_name("frames.h5")
+    if name == "frames/digest":
+        with h5py.File(frames) as file:
+            value = int(file[name][index]) ^ 1
+    edit(frames, name, index, value)
+    problems = validate(frames)
+    assert any(p.where == where and what in p.what for p in problems), [str(p) for p in problems]
+
+
+def test_layout_is_checked(copy):
+    with h5py.File(copy, "r+") as file:
+        del file["overlap/best"], file["boxes/absent"], file["windows/start"], file.attrs["pool"]
+        file["overlap/best"] = np.zeros((5, 4), np.int8)
+        file["boxes/absent"] = np.zeros((6, 4), np.int16)
+    with h5py.File(copy) as file:
+        extents = find_extents(file, [a for a in ARRAYS if a.name != "windows/start"])
+    make_seal(copy, extents)
+    found = {p.where: p.what for p in validate(copy)}
+    assert "N is 5, but 6 in windows/video" in found["overlap/best"]
+    assert "dtype int16, not |u1" in found["boxes/absent"]
+    assert found["windows/start"] == "is missing"
+    assert found["attribute pool"] == "is missing"
+
+
+def test_a_link_that_leaves_the_folder_is_refused(copy):
+    with h5py.File(copy, "r+") as file:
+        del file["frames"]
+        file["frames"] = h5py.ExternalLink("../frames.h5", "/frames")
+    edit(copy, "@seed", None, 0)
+    assert "not in a file beside it" in validate(copy)[0].what
+
+
+def test_command_line(copy, capsys):
+    commands = {"info": Info, "validate": Validate}
+    frames = str(copy.with_name("frames.h5"))
+    assert run_command(commands, "datasets", args=["validate", str(copy), frames]) == 0
+    assert "2 files valid" in capsys.readouterr().out
+    assert run_command(commands, "datasets", args=["info", str(copy), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["teachers"]["kcf"]["share_of_windows"] == 1.0
+    assert facts["teachers"]["Größe"]["windows"] == 3
+    assert facts["pixels"]["frames"] == 18
+    assert run_command(commands, "datasets", args=["info", frames]) == 0
+    assert "region" in capsys.readouterr().out
+    edit(copy, "overlap/best", (0, 0), 9)
+    assert run_command(commands, "datasets", args=["validate", str(copy), "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)[0]["where"] == "overlap/best, window 0"
+    assert run_command(commands, "datasets", args=["info", str(copy) + "x"]) == 2
+    assert "does not exist" in capsys.readouterr().err
