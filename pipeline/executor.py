@@ -176,7 +176,7 @@ def _client(params: ExecutorParams, workers: int, stack: ExitStack) -> Any:  # n
                 n_workers=workers,
                 threads_per_worker=1,
                 processes=True,
-                dashboard_address=None,
+                dashboard_address=":0",
                 memory_limit=0,
             )
         )

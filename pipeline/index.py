@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,7 @@ class Index:
         """Frames per video, int64 (V,)."""
         return np.diff(self.offset)
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """One fingerprint of all videos."""
         h = blake3("\0".join(self.names).encode())

@@ -54,9 +54,9 @@ def write_frames(path: Path, params: Params, index: Index, selection: Selection)
         oversampling=params.pack.oversampling,
         quality=params.pack.quality,
     )
+    videos, first = np.unique(selection.window_video, return_index=True)
     cuts = []
-    for v in np.unique(selection.window_video):
-        starts = selection.window_start[selection.window_video == v]
+    for v, starts in zip(videos, np.split(selection.window_start, first[1:]), strict=True):
         frames = np.unique(starts[:, None] + np.arange(length))
         cuts.append(
             Cut(index.spec, params.dataset.exclude, index.names[v], index.digests[v], frames, encoding)

@@ -159,9 +159,9 @@ def _loaded(use: str) -> Factory:
     installed = _installed()
     if use not in _BUILT_IN and use not in installed and ":" not in use:
         near = difflib.get_close_matches(use, names(), n=3)
-        meant = f"; did you mean {' or '.join(near)}?" if near else ""
+        meant = f"; did you mean {' or '.join(near)}?" if near else "."
         raise TeacherConfigError(
-            f"there is no teacher {use!r}{meant}. Known: {', '.join(names())}; or write module:callable"
+            f"there is no teacher {use!r}{meant} Known: {', '.join(names())}; or write module:callable"
         )
     try:
         found: Factory

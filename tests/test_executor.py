@@ -40,7 +40,7 @@ def test_two_workers_share_the_work(count):
 
 
 def test_a_running_scheduler_is_used():
-    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None, memory_limit=0) as cluster:
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0", memory_limit=0) as cluster:
         found = answers(ExecutorParams(scheduler=cluster.scheduler_address), 70)
     assert [value for value, _ in found] == [n * n for n in range(70)]
     assert os.getpid() not in {process for _, process in found}
