@@ -2,8 +2,8 @@
 
 The direct transform takes n + m operations per cell whatever the sizes; an FFT takes few for sizes with
 small prime factors, and more, in proportion to the factor, for a prime factor that it has no code for, up to
-where it pads to another length. The figures are nanoseconds measured on one core (AVX-512, SciPy 1.17) over grids
-from 17 x 14 to 320 x 180 cells; the choice is whole-number arithmetic on them, the same on every machine.
+where it pads to another length. The figures are fitted to times measured on one core (AVX-512, SciPy 1.17)
+over grids from 12 x 12 to 320 x 320 cells; the choice is whole-number arithmetic on them, the same on every machine.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Costs(NamedTuple):
         fft_call: FFT: per call.
         fft_cell: FFT: per cell.
         fft_row_prime: FFT: per cell, and unit of the rows' prime factors above 11; the axis that the library
-            transforms from real to complex, which its padding does not make use of.
+            transforms from real to complex, where they were measured to cost more.
         fft_column_prime: The same of the columns.
     """
 
