@@ -49,7 +49,7 @@ class Encoding:
     oversampling: float = 1.125
     crop_context: float = 1.5
     crop_size: int = 128
-    quality: int = 88
+    quality: int = 85
     subsampling: Literal["444", "420"] = "420"
 
     def __post_init__(self) -> None:
