@@ -198,3 +198,18 @@ def test_command_line(copy, capsys):
     assert json.loads(capsys.readouterr().out)[0]["where"] == "overlap/best, window 0"
     assert run_command(commands, "datasets", args=["info", str(copy) + "x"]) == 2
     assert "does not exist" in capsys.readouterr().err
+
+
+def test_every_byte_of_the_seal_is_covered(sample):
+    """Bits of both seals, one byte after the other: names and numbers are part of what the digests cover."""
+    for name in ("P-0.5.h5", "frames.h5"):
+        file = sample.with_name(name)
+        kept = file.read_bytes()
+        try:
+            for place in range(kept.index(b"\0") + 2):
+                data = bytearray(kept)
+                data[place] ^= 1 << place % 8
+                file.write_bytes(data)
+                assert validate(file, pixels=False) != [], (name, place)
+        finally:
+            file.write_bytes(kept)

@@ -1,18 +1,16 @@
 """The seal: a text in an HDF5 file's user block that covers every byte of the file by a digest.
 
     transfer-set seal 1
-    boxes/teacher 11264 81920 <BLAKE3, 64 hexadecimal digits>       name, offset, length in bytes, digest
+    boxes/teacher 11264 81920 <BLAKE3>      name, offset, length in bytes, digest (64 hexadecimal digits)
     ...
-    frames/data 45056 9811234 rows                                  covered by /frames/digest instead
-    structure 16711680 <BLAKE3>                                     size of the file, digest of all other
-    bytes
+    frames/data 45056 9811234 rows          covered by /frames/digest instead
+    structure 16711680 <BLAKE3>             size of the file, digest of the lines above and of all other bytes
 
-followed by zeros up to the end of the block. A damaged file is recognised, and the damaged array named,
-without letting the HDF5 library parse damaged structures, in which it may crash or hang. The digest of the
-text itself is the file's fingerprint: sets store that of their frames.h5.
+followed by zeros up to the end of the block. A damaged file is recognised, and the damaged array named, without
+letting the HDF5 library parse damaged structures, in which it may crash or hang. The digest of the text itself
+is the file's fingerprint: sets store that of their frames.h5.
 
-HDF5's own Fletcher-32 would need chunks (so no single offset per array) and does not cover metadata or
-attributes.
+HDF5's own Fletcher-32 would need chunks (so no single offset per array) and does not cover metadata or attributes.
 """
 
 from __future__ import annotations
@@ -41,6 +39,10 @@ class Extent:
     length: int
     digest: str = ""
 
+    def line(self) -> str:
+        """Its line of the seal."""
+        return f"{self.name} {self.offset} {self.length} {self.digest}"
+
 
 @dataclass(frozen=True)
 class Seal:
@@ -49,7 +51,7 @@ class Seal:
     Attributes:
         extents: The arrays' bytes by ascending offset.
         size: Size of the whole file in bytes.
-        structure: Digest of all bytes after the user block that no extent holds.
+        structure: Digest of the extents, and of all bytes after the user block that none of them holds.
     """
 
     extents: tuple[Extent, ...]
@@ -58,7 +60,7 @@ class Seal:
 
     def text(self) -> str:
         """The canonical text."""
-        lines = [f"{e.name} {e.offset} {e.length} {e.digest}" for e in self.extents]
+        lines = [e.line() for e in self.extents]
         return "\n".join([_TITLE, *lines, f"structure {self.size} {self.structure}", ""])
 
     @property
@@ -87,7 +89,7 @@ def make_seal(path: Path, extents: Sequence[Extent], by_rows: str | None = None)
             )
             for e in ordered
         )
-        seal = Seal(digested, size, _digest(file, _gaps(digested, size)))
+        seal = Seal(digested, size, _structure(file, digested, size))
         text = seal.text().encode()
         if len(text) > USER_BLOCK:
             raise ValueError(
@@ -137,7 +139,7 @@ def damage(path: Path, seal: Seal) -> Iterator[tuple[str, str]]:
         for e in seal.extents:
             if e.digest != _BY_ROWS and _digest(file, [(e.offset, e.length)]) != e.digest:
                 yield e.name, f"its {e.length:,} bytes at {e.offset:,} changed since it was written"
-        if _digest(file, _gaps(seal.extents, seal.size)) != seal.structure:
+        if _structure(file, seal.extents, seal.size) != seal.structure:
             yield "structure", "attributes, links or HDF5's own structures changed since it was written"
 
 
@@ -166,8 +168,13 @@ def _gaps(extents: Sequence[Extent], size: int) -> list[tuple[int, int]]:
     return [(start, end - start) for start, end in zip(starts, ends, strict=True)]
 
 
-def _digest(file: object, ranges: Sequence[tuple[int, int]]) -> str:
-    h = blake3()
+def _structure(file: object, extents: Sequence[Extent], size: int) -> str:
+    """Digest of the seal's own lines, whose names nothing else covers, and of the bytes that no array holds."""
+    return _digest(file, _gaps(extents, size), "\n".join(e.line() for e in extents))
+
+
+def _digest(file: object, ranges: Sequence[tuple[int, int]], first: str = "") -> str:
+    h = blake3(first.encode())
     descriptor: int = file.fileno()  # type: ignore[attr-defined]
     for start, length in ranges:
         for offset in range(start, start + length, _STEP):
