@@ -18,10 +18,10 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+import tyro
 import yaml
 
 from datasets import open_dataset
@@ -35,9 +35,6 @@ from pipeline.table1 import table1
 from pipeline.trajectories import Status, Trajectories, Trajectory
 from teachers import registry
 from teachers.base import Task
-
-if TYPE_CHECKING:
-    import tyro
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

@@ -178,6 +178,7 @@ def _client(params: ExecutorParams, workers: int, stack: ExitStack) -> Any:  # n
                 processes=True,
                 dashboard_address=":0",
                 memory_limit=0,
+                silence_logs=logging.CRITICAL,
             )
         )
     return stack.enter_context(Client(cluster))

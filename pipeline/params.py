@@ -88,11 +88,11 @@ class PackParams(Section):
     """How the pixels of the windows are kept; see docs/transfer-set-format.md."""
 
     pixels: Literal["region", "source"] = "region"
-    window_scale: float = Field(3.0, ge=1.5)
+    window_scale: float = Field(2.6, ge=1.5)
     """Side of the kept region in sides of the target; the student sees 1.5."""
-    oversampling: float = Field(1.25, gt=0)
+    oversampling: float = Field(1.125, gt=0)
     """Kept pixels per pixel that the student sees."""
-    quality: int = Field(92, ge=1, le=100)
+    quality: int = Field(85, ge=1, le=100)
     """JPEG quality of `region`; `source` keeps the source files' own bytes."""
 
 

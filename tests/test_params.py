@@ -5,7 +5,8 @@ import yaml
 from conftest import REPOSITORY
 
 from datasets.errors import DataError
-from pipeline.params import Params, read_params
+from datasets.transfer.encoding import Encoding
+from pipeline.params import PackParams, Params, read_params
 
 GOOD = {"dataset": {"kind": "got10k", "root": "videos"}, "teachers": {"kcf": None}}
 
@@ -21,6 +22,16 @@ def test_the_projects_own_file_is_valid_and_spells_out_the_defaults():
     bare = Params.model_validate({"dataset": own.dataset.model_dump(), "teachers": {"kcf": {}}})
     for section in ("track", "select", "pack", "executor"):
         assert getattr(own, section) == getattr(bare, section), section
+
+
+def test_pixels_are_packed_as_the_format_measured_best():
+    pack, best = PackParams(), Encoding()
+    assert (pack.pixels, pack.window_scale, pack.oversampling, pack.quality) == (
+        best.kind,
+        best.window_scale,
+        best.oversampling,
+        best.quality,
+    )
 
 
 def test_a_teacher_uses_the_tracker_of_its_name_unless_told_otherwise(tmp_path):
