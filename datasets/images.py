@@ -25,7 +25,9 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     except OSError as error:
         raise DataError(path, f"the image cannot be read ({error.strerror})", _REMEDY) from error
     if is_truncated_jpeg(data):
-        raise DataError(path, f"the JPEG is truncated: it ends after {len(data)} bytes without its end marker", _REMEDY)
+        raise DataError(
+            path, f"the JPEG is truncated: it ends after {len(data)} bytes without its end marker", _REMEDY
+        )
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
     if image is None:
         raise DataError(path, f"this is not an image that OpenCV can read ({len(data)} bytes)", _REMEDY)
@@ -37,4 +39,6 @@ def is_truncated_jpeg(data: bytes) -> bool:
     return data[:2] == b"\xff\xd8" and b"\xff\xd9" not in data[-1024:].rstrip(b"\0")[-64:]
 
 
-_REMEDY = "Restore it from the dataset's archive (`python -m datasets audit` finds all such files), or exclude the video"
+_REMEDY = (
+    "Restore it from the dataset's archive (`python -m datasets audit` finds all such files), or exclude it"
+)

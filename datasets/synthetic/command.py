@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, field
-from pathlib import Path  # noqa: TC003 - tyro reads the annotation
+from pathlib import Path
 
 from pydantic import ValidationError
-from tyro.conf import Positional  # noqa: TC002 - tyro reads the annotation
+from tyro.conf import Positional
 
 from datasets.synthetic.options import SyntheticOptions
 from datasets.synthetic.writer import write_synthetic
