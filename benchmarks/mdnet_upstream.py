@@ -34,7 +34,7 @@ class Clocked(list[str]):
 
 
 def main() -> None:
-    """Run it and write {"times": [...], "boxes": [...]}; times are seconds at which a frame began, and the end."""
+    """Run it and write {"times": [...], "boxes": [...]}; times: the start's beginning, then each end."""
     checkout, weights, batch, threads, seed, box, out, *images = sys.argv[1:]
     images = [str(Path(i).resolve()) for i in images]
     out_path, weights = Path(out).resolve(), str(Path(weights).resolve())
@@ -60,7 +60,8 @@ def main() -> None:
     first = np.array([float(v) for v in box.split(",")])
     began = time.perf_counter()
     _, boxes, _ = run_tracker.run_mdnet(paths, first)
-    times = [began, *(t for t in paths.times), time.perf_counter()]
+    # The first image is asked for before the start, every other one when its frame begins.
+    times = [began, *paths.times[1:], time.perf_counter()]
     out_path.write_text(json.dumps({"times": times, "boxes": np.asarray(boxes).tolist()}))
 
 
