@@ -17,6 +17,8 @@ from teachers.features.fhog import CHANNELS, FHOG, LANES
 Floats = NDArray[np.float32]
 Levels = NDArray[np.uint8]
 
+_LANES = 64
+
 
 @dataclass(frozen=True)
 class Noise:
@@ -96,12 +98,12 @@ def _scale(values: Floats, rank: int) -> np.float32:
 @compiled
 def _energy(values: Floats) -> float:
     """Sum of squares, in lanes."""
-    totals = np.zeros(16, np.float64)
-    whole = values.size // 16 * 16
-    for i in range(0, whole, 16):
-        for lane in range(16):
-            value = np.float64(values[i + lane])
-            totals[lane] += value * value
+    totals = np.zeros(_LANES, np.float64)
+    whole = values.size // _LANES * _LANES
+    for start in range(0, whole, _LANES):
+        part = values[start : start + _LANES]
+        for lane in range(_LANES):
+            totals[lane] += np.float64(part[lane] * part[lane])
     for i in range(whole, values.size):
-        totals[0] += np.float64(values[i]) * np.float64(values[i])
+        totals[0] += np.float64(values[i] * values[i])
     return float(totals.sum())

@@ -22,6 +22,7 @@ GAUSS_NEWTON_STEPS = 10
 GRADIENT_STEPS = 15
 _PROJECTION_COST = 1e-7
 _PROJECTION_DIAGONAL = 40.0
+_LANES = 64
 _ONE = np.ones(1, dtype=np.float32)
 
 
@@ -174,8 +175,8 @@ def _match(series: Floats, filters: Floats, response: Floats, first: int, out: F
     channels, kept = out.shape
     size = response.shape[1] - first
     product = np.empty((2, size), np.float32)
-    totals = np.zeros(16, np.float32)
-    whole = size // 16 * 16
+    totals = np.zeros(_LANES, np.float32)
+    whole = size // _LANES * _LANES
     p, q = response[0, first:], response[1, first:]
     for c in range(kept):
         a, b = filters[c, 0, first:], filters[c, 1, first:]
@@ -186,9 +187,10 @@ def _match(series: Floats, filters: Floats, response: Floats, first: int, out: F
             totals[:] = np.float32(0)
             for part in range(2):
                 one, other = series[d, part, first:], product[part]
-                for k in range(0, whole, 16):
-                    for lane in range(16):
-                        totals[lane] += one[k + lane] * other[k + lane]
+                for start in range(0, whole, _LANES):
+                    u, v = one[start : start + _LANES], other[start : start + _LANES]
+                    for lane in range(_LANES):
+                        totals[lane] += u[lane] * v[lane]
                 for k in range(whole, size):
                     totals[0] += one[k] * other[k]
             out[d, c] = np.float32(2) * totals.sum()

@@ -16,6 +16,9 @@ Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 
 RATE = 0.009
+LANES = 256
+"""Running totals of a sum: as many whatever the width of a processor's vectors, few terms for each."""
+
 _FORGOTTEN = RATE * (1 - RATE) ** 60
 
 
@@ -45,14 +48,14 @@ class SampleSpace:
 
     def add(self, sample: Floats) -> None:
         """Take in a sample, float32 (size,)."""
-        if self._count == 0:
-            self._count = 1
-            self._weights[0] = 1
-            self._put(0, sample, np.array([_square(sample)]))
-            return
         # Inner products with all components, and with itself.
         products = np.empty(self._count + 1)
         _products(self.samples, sample, products)
+        if self._count == 0:
+            self._count = 1
+            self._weights[0] = 1
+            self._put(0, sample, products)
+            return
         if self._count < len(self._samples):
             self._weights *= 1 - RATE
             self._weights[self._count] = RATE
@@ -113,30 +116,20 @@ class SampleSpace:
 
 
 @compiled
-def _square(sample: Floats) -> float:
-    """2 |x|^2, which is how all inner products here count."""
-    total = 0.0
-    for i in range(sample.size):
-        total += np.float64(sample[i]) * np.float64(sample[i])
-    return 2 * total
-
-
-@compiled
 def _products(samples: Floats, sample: Floats, out: Doubles) -> None:
     """2 Re <x_j, x> over all stored coefficients for each component, and for the sample itself at last."""
-    totals = np.zeros(16, np.float32)
-    whole = sample.size // 16 * 16
+    totals = np.empty(LANES, np.float32)
+    whole = sample.size // LANES * LANES
     for j in range(samples.shape[0] + 1):
         other = samples[j] if j < samples.shape[0] else sample
+        totals[:] = np.float32(0)
+        for start in range(0, whole, LANES):
+            a, b = other[start : start + LANES], sample[start : start + LANES]
+            for lane in range(LANES):
+                totals[lane] += a[lane] * b[lane]
         total = 0.0
-        # Totals of 4096 values at a time: float32 is exact enough, and double is exact in between.
-        for start in range(0, whole, 4096):
-            totals[:] = np.float32(0)
-            for i in range(start, min(start + 4096, whole), 16):
-                for lane in range(16):
-                    totals[lane] += other[i + lane] * sample[i + lane]
-            for lane in range(16):
-                total += np.float64(totals[lane])
+        for lane in range(LANES):
+            total += np.float64(totals[lane])
         for i in range(whole, sample.size):
             total += np.float64(other[i] * sample[i])
         out[j] = 2 * total

@@ -51,7 +51,7 @@ class ScaleFilter:
         cells = (self._fhog.rows, self._fhog.columns)
         self._ones = np.ones(cells, dtype=np.float32)
         place = np.arange(SCALES) - SCALES // 2
-        self._factors: NDArray[np.float64] = SCALE_STEP ** (place * (INTERPOLATED / SCALES))
+        self._factors = np.asarray(SCALE_STEP ** (place * (INTERPOLATED / SCALES)), dtype=np.float64)
         size = cells[0] * cells[1] * LANES
         self._samples = np.empty((SCALES, *cells, LANES), dtype=np.float32)
         half = SCALES // 2 + 1
@@ -99,7 +99,7 @@ class ScaleFilter:
             image,
             position,
             self._base,
-            np.asarray(scale * self._factors, dtype=np.float64),
+            scale * self._factors,
             self._model,
             self._grey,
         )

@@ -1,6 +1,6 @@
 """Inner products and updates of whole vectors, for the conjugate gradient method.
 
-Sums are kept in sixteen running totals, so that they are the same whatever the width of a processor's vectors.
+Sums are kept in 64 running totals, so that they are the same whatever the width of a processor's vectors.
 """
 
 from __future__ import annotations
@@ -12,15 +12,18 @@ from teachers.features.compiled import compiled
 
 Floats = NDArray[np.float32]
 
+LANES = 64
+
 
 @compiled
 def inner(a: Floats, b: Floats, weights: Floats) -> float:
     """The weighted inner product of float32 (size,)."""
-    totals = np.zeros(16, np.float64)
-    whole = a.size // 16 * 16
-    for i in range(0, whole, 16):
-        for lane in range(16):
-            totals[lane] += np.float64(a[i + lane] * weights[i + lane]) * np.float64(b[i + lane])
+    totals = np.zeros(LANES, np.float64)
+    whole = a.size // LANES * LANES
+    for start in range(0, whole, LANES):
+        p, q, w = a[start : start + LANES], b[start : start + LANES], weights[start : start + LANES]
+        for lane in range(LANES):
+            totals[lane] += np.float64(p[lane] * w[lane]) * np.float64(q[lane])
     for i in range(whole, a.size):
         totals[0] += np.float64(a[i] * weights[i]) * np.float64(b[i])
     return float(totals.sum())

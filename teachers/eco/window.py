@@ -47,10 +47,16 @@ def cut(image: Levels, first: tuple[int, int], corner: tuple[int, int], step: in
             target[begin:end] = source[first[1] + corner[1] + begin : first[1] + corner[1] + end]
         else:
             x = first[1] + (corner[1] + begin) * step
-            for column in range(begin, end):
-                for c in range(channels):
-                    target[column, c] = source[x, c + shown]
-                x += step
+            if channels == 1:
+                for column in range(begin, end):
+                    target[column, 0] = source[x, shown]
+                    x += step
+            else:
+                for column in range(begin, end):
+                    target[column, 0] = source[x, 0]
+                    target[column, 1] = source[x, 1]
+                    target[column, 2] = source[x, 2]
+                    x += step
         for column in range(end, columns):
             x = first[1] + min(max(corner[1] + column, 0), width - 1) * step
             for c in range(channels):
@@ -111,14 +117,22 @@ def scale_windows(
     """
     step = max(math.floor(factors.min()), 1)
     row, column = math.floor(position[0] / step) + 1, math.floor(position[1] / step) + 1
+    sizes = [
+        (max(math.floor(base[0] * factor), 1), max(math.floor(base[1] * factor), 1))
+        for factor in (factors / step).tolist()
+    ]
+    # One pixel of the image may belong to all windows: they are parts of the largest one.
+    above, left = max(h // 2 for h, _ in sizes), max(w // 2 for _, w in sizes)
+    below, right = max(h - h // 2 for h, _ in sizes), max(w - w // 2 for _, w in sizes)
+    largest = np.empty((above + below, left + right, 1 if grey else 3), dtype=np.uint8)
+    cut(image, (0, 0), (row - above, column - left), step, largest)
     windows = []
-    for factor in factors / step:
-        height, width = max(math.floor(base[0] * factor), 1), max(math.floor(base[1] * factor), 1)
-        out = np.empty((height, width, 1 if grey else 3), dtype=np.uint8)
-        cut(image, (0, 0), (row - height // 2, column - width // 2), step, out)
+    for height, width in sizes:
+        top, first = above - height // 2, left - width // 2
+        part = largest[top : top + height, first : first + width]
         # The published wrapper compares the model's width with the window's height.
         how = cv2.INTER_LINEAR if model[1] > height else cv2.INTER_AREA
-        windows.append(_resized(out, model[0], model[1], how))
+        windows.append(_resized(part, model[0], model[1], how))
     return windows
 
 

@@ -137,9 +137,15 @@ def _numbers(path: Path) -> NDArray[np.float64]:
     if suffix == ".npy":
         return np.asarray(np.load(path, allow_pickle=False), dtype=np.float64)
     if suffix == ".mat":
-        from scipy.io import loadmat  # half a second, for those who have such a file
+        # Half a second to import, for those who have such a file.
+        from scipy.io import loadmat
+        from scipy.io.matlab import MatReadError
 
-        found = [np.asarray(value) for name, value in loadmat(path).items() if not name.startswith("__")]
+        try:
+            variables = loadmat(path)
+        except MatReadError as error:
+            raise ValueError(str(error)) from error
+        found = [np.asarray(value) for name, value in variables.items() if not name.startswith("__")]
         tables = [value for value in found if value.ndim == 2 and value.shape[0] == ENTRIES]
         if len(tables) != 1:
             raise ValueError(f"{len(tables)} variables of {ENTRIES} rows in it, not one")
