@@ -56,7 +56,8 @@ def write_frames(path: Path, params: Params, index: Index, selection: Selection)
     )
     videos, first = np.unique(selection.window_video, return_index=True)
     cuts = []
-    for v, starts in zip(videos, np.split(selection.window_start, first[1:]), strict=True):
+    # Not strict: NumPy splits nothing at all into one empty part.
+    for v, starts in zip(videos, np.split(selection.window_start, first[1:]), strict=False):
         frames = np.unique(starts[:, None] + np.arange(length))
         cuts.append(
             Cut(index.spec, params.dataset.exclude, index.names[v], index.digests[v], frames, encoding)
