@@ -42,6 +42,7 @@ from teachers.features.colours import (
     read_table,
 )
 from teachers.features.fhog import FHOG
+from teachers.options import TeacherConfigError, checked_options
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -221,6 +222,13 @@ def test_refuses_images_without_colour():
 def test_refuses_noise_without_meaning(noise: float):
     with pytest.raises(ValueError, match="eco: noise is"):
         Eco(noise=noise)
+
+
+def test_options_are_checked_by_their_types(tmp_path: Path):
+    assert checked_options("eco", Eco, {"noise": 0, "seed": 3}) == {"noise": 0.0, "seed": 3}
+    wrong = {"colour_names": str(tmp_path / "missing.mat"), "nois": 1, "seed": 1.5}
+    with pytest.raises(TeacherConfigError, match=r"colour_names.*file.*nois .*did you mean noise.*seed"):
+        checked_options("eco", Eco, wrong)
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,6 @@ def cut(image: Levels, first: tuple[int, int], corner: tuple[int, int], step: in
     rows, columns, channels = out.shape
     shown = 2 if channels == 1 else 0
     begin, end = min(max(-corner[1], 0), columns), max(min(width - corner[1], columns), 0)
-    begin, end = min(begin, end) if end < begin else begin, max(begin, end)
     previous = -1
     for row in range(rows):
         at = min(max(corner[0] + row, 0), height - 1)

@@ -18,7 +18,7 @@ class ColourFHOG(FHOG):
 
     def __init__(self, height: int, width: int, cell: int = 4) -> None:
         super().__init__(height, width, cell)
-        # One line of each colour more above and below than the window has: they are never read.
+        # The window's colours as planes, whose differences a processor takes many at a time.
         self._lines = np.empty((3, height, width), dtype=np.uint8)
 
     def __call__(self, patch: Levels, window: Floats, out: Floats) -> Floats:
