@@ -9,10 +9,8 @@ Findings of one kind in one video are one defect that counts its frames and name
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,6 +25,7 @@ from datasets.got10k import WITHHELD
 from datasets.image_files import ImageFiles, gaps
 from datasets.image_integrity import Inspection, inspect_image
 from datasets.known_defects import KNOWN_DEFECTS
+from datasets.processes import worker_processes
 from datasets.video import Video, VideoDataset
 
 DefectKind = Literal[
@@ -97,8 +96,7 @@ def audit(
     if workers <= 1:
         yield from _collected(map(check, dataset.names), dataset.names, seen, on_video)
         return
-    # Spawned, not forked: a fork of a process with threads (OpenCV, numba) may never finish.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with worker_processes(workers) as pool:
         results = pool.map(check, dataset.names, chunksize=1)
         yield from _collected(results, dataset.names, seen, on_video)
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-from multiprocessing import parent_process
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,11 +39,6 @@ def write_video(folder: Path, index: int, options: SyntheticOptions) -> int:
         cover.append(str(int(np.floor(8 * frame.visible + 0.5))))
         absent.append(str(int(frame.visible == 0)))
         cut.append(str(int(frame.cut)))
-        parent = parent_process()
-        if parent is not None and not parent.is_alive():
-            # The run was killed: the one that resumes it must not meet this worker.
-            shutil.rmtree(temporary, ignore_errors=True)
-            raise SystemExit(1)
     for name, lines in (
         ("groundtruth.txt", boxes),
         ("absence.label", absent),

@@ -12,16 +12,14 @@ import json
 import os
 import re
 import shutil
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, as_completed
 from contextlib import contextmanager
-from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
-
-import cv2
 
 from datasets.atomic import appearing
 from datasets.command_line import progress as progress_bar
 from datasets.errors import DataError
+from datasets.processes import worker_processes
 from datasets.synthetic.folder import write_video
 from datasets.synthetic.options import GENERATOR_VERSION, SyntheticOptions, frames, video_name
 
@@ -172,9 +170,7 @@ def _drawn(folder: Path, indices: list[int], options: SyntheticOptions, workers:
             write_video(folder, index, options)
             yield index
         return
-    # "spawn": a forked copy of a process in which OpenCV has threads may hang.
-    context = get_context("spawn")
-    with ProcessPoolExecutor(workers, context, cv2.setNumThreads, (1,)) as pool:
+    with worker_processes(workers) as pool:
         # The longest videos take several times the median: they start first, so that no worker ends alone.
         order = sorted(indices, key=lambda i: -frames(i, options))
         futures: list[Future[int]] = [pool.submit(write_video, folder, i, options) for i in order]
