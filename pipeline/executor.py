@@ -10,6 +10,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
@@ -83,19 +84,7 @@ def executor(params: ExecutorParams, tasks: int | None = None) -> Iterator[Run]:
     else:
         workers = 0
     with ExitStack() as stack:
-        client = _client(params, workers, stack)
-
-        def run(
-            function: Callable[[Item], Result],
-            items: Sequence[Item],
-            weights: Sequence[int],
-            label: str,
-            unit: str,
-            lost: Callable[[Item, str], Result] | None = None,
-        ) -> Iterator[tuple[int, Result]]:
-            return _on(client, function, items, weights, label, unit, lost)
-
-        yield run
+        yield partial(_on, _client(params, workers, stack))
 
 
 def cores() -> int:
@@ -126,7 +115,7 @@ def _on(
     weights: Sequence[int],
     label: str,
     unit: str,
-    lost: Callable[[Item, str], Result] | None,
+    lost: Callable[[Item, str], Result] | None = None,
 ) -> Iterator[tuple[int, Result]]:
     """Run everything on a Dask cluster, with few items under way at once: memory stays flat over a long run."""
     from distributed import KilledWorker, as_completed
