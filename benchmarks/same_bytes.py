@@ -112,7 +112,10 @@ class Command:
             wrong = sorted(
                 path for path in wanted.keys() | found.keys() if wanted.get(path) != found.get(path)
             )
-            print(f"| {name} (running when killed: {hits}) | {', '.join(wrong) or 'none'} |", flush=True)
+            print(
+                f"| {name}{f' ({hits} of them while it ran)' if kills else ''} | {', '.join(wrong) or 'none'} |",
+                flush=True,
+            )
             different += len(wrong)
         return int(different > 0)
 
