@@ -131,33 +131,3 @@ class BatchTeacher(Protocol):
     def release(self, slot: int) -> None:
         """Forget the video in a slot."""
         ...
-
-
-class OneByOne:
-    """A `BatchTeacher` made of independent `Teacher`s, one per slot: the reference for every faster one.
-
-    Args:
-        teachers: One instance per slot.
-    """
-
-    def __init__(self, teachers: list[Teacher]) -> None:
-        self._teachers = teachers
-        self.slots = len(teachers)
-        self.version = teachers[0].version
-
-    def start(self, slot: int, image: Image, box: Box, task: Task) -> Box:
-        """Begin a video in a free slot."""
-        return self._teachers[slot].start(image, box, task)
-
-    def step(self, images: Mapping[int, Image]) -> dict[int, Box | Exception]:
-        """Track the next frame of each slot given."""
-        boxes: dict[int, Box | Exception] = {}
-        for slot, image in images.items():
-            try:
-                boxes[slot] = self._teachers[slot].track(image)
-            except Exception as error:  # noqa: BLE001 - handed to the caller, who fails that slot's video
-                boxes[slot] = error
-        return boxes
-
-    def release(self, slot: int) -> None:
-        """Nothing to forget: `start` does."""
