@@ -1,0 +1,1 @@
+"""The student: learning it from transfer sets, tracking with it, and scoring it."""
