@@ -12,7 +12,7 @@ import difflib
 import inspect
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -44,6 +44,16 @@ def parameters_of(use: str, factory: Factory) -> dict[str, inspect.Parameter]:
 def required(parameters: Mapping[str, inspect.Parameter]) -> list[str]:
     """Names of the options without a default."""
     return [name for name, p in parameters.items() if p.default is p.empty]
+
+
+def takes_file(parameter: inspect.Parameter) -> bool:
+    """Whether an option is the path of a file that has to exist, or may be one."""
+    kinds = (parameter.annotation, *get_args(parameter.annotation))
+    return any(
+        getattr(marker, "path_type", None) == "file"
+        for kind in kinds
+        for marker in getattr(kind, "__metadata__", ())
+    )
 
 
 def written(parameter: inspect.Parameter) -> str:

@@ -1,9 +1,10 @@
 """Names and options to teachers.
 
-`use` is one of three things:
+`use` is one of four things:
 
 - a name of the catalogue (`kcf`, `csrt` ...): `python -m teachers list` shows them;
 - a name that an installed package gives through the entry point group `tracking_by_trackers.teachers`;
+- `pytracking:TRACKER/PARAMETERS` or `pysot:EXPERIMENT`, a tracker of a user's own checkout (`teachers.external`);
 - `module:callable`, any importable class or function that builds a teacher, or a tracker in the style of the
   GOT-10k toolkit (`init(image, box)`, `update(image)`), which `teachers.adapted` then wraps.
 
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
-from teachers import adapted
+from teachers import adapted, checkpoints
 from teachers.base import Teacher
 from teachers.catalogue import CATALOGUE, Entry, load
 from teachers.options import Factory, TeacherConfigError, checked_options, parameters_of, required, written
@@ -79,7 +80,7 @@ def create(use: str, options: Mapping[str, object]) -> Teacher:
         TeacherError: If it cannot be built for another reason that it knows.
     """
     factory = _factory(use)
-    teacher = factory(**checked_options(use, factory, options, _remedy(use)))
+    teacher = factory(**_checked(use, factory, options))
     if not isinstance(teacher, Teacher):
         missing = [a for a in ("version", "needs_images", "start", "track") if not hasattr(teacher, a)]
         raise TeacherConfigError(
@@ -95,7 +96,16 @@ def validate(use: str, options: Mapping[str, object]) -> None:
     Raises:
         TeacherConfigError: As `create` does, with every wrong option, its value, and the valid ones.
     """
-    checked_options(use, _factory(use), options, _remedy(use))
+    _checked(use, _factory(use), options)
+
+
+def completed_options(use: str, options: Mapping[str, object]) -> dict[str, object]:
+    """A teacher's options with the paths of the checkpoints that it takes, where the user left these out.
+
+    Raises:
+        TeacherConfigError: As `create` does.
+    """
+    return checkpoints.completed(use, _factory(use), options)
 
 
 def version_of(use: str) -> int:
@@ -135,8 +145,16 @@ def _installed() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=GROUP) if point.name not in _BUILT_IN}
 
 
-def _remedy(use: str) -> str:
-    return _BUILT_IN[use].remedy if use in _BUILT_IN else ""
+def _checked(use: str, factory: Factory, options: Mapping[str, object]) -> dict[str, object]:
+    return checked_options(
+        use, factory, checkpoints.completed(use, factory, options), _remedy(use, factory, options)
+    )
+
+
+def _remedy(use: str, factory: Factory, options: Mapping[str, object]) -> str:
+    """What to do where a file is missing: how the published ones are had, and what the catalogue says."""
+    ways = [checkpoints.how_to_get(c) for c in checkpoints.serving(use, factory, options).values()]
+    return ". ".join(filter(None, [*ways, _BUILT_IN[use].remedy if use in _BUILT_IN else ""]))
 
 
 def _factory(use: str) -> Factory:
@@ -165,12 +183,16 @@ def _loaded(use: str) -> Factory:
         )
     try:
         found: Factory
-        if use in _BUILT_IN:
+        if external.is_external(use):
+            found = external.factory(use)
+        elif use in _BUILT_IN:
             found = _BUILT_IN[use].load()
         elif use in installed:
             found = installed[use].load()
         else:
             found = adapted.factory(load(use), use)
+    except TeacherConfigError:
+        raise
     except Exception as error:  # a third party's module may raise anything while it is imported
         raise TeacherConfigError(
             f"teacher {use!r} cannot be imported: {type(error).__name__}: {error}"
@@ -193,8 +215,10 @@ def _describe(use: str, options: bool) -> Description:
             problem = str(error).removeprefix(f"teacher {use!r}").removeprefix(":").strip()
     listed = tuple(written(p) for p in parameters.values()) if options else ()
     if entry is not None:
+        there = {c.option for c in checkpoints.known().values() if c.teacher == use and c.path().is_file()}
+        needs = tuple(option for option in entry.needs if option not in there)
         return Description(
-            use, entry.what, entry.reference, entry.licence, "built in", entry.needs, problem, listed
+            use, entry.what, entry.reference, entry.licence, "built in", needs, problem, listed
         )
     licence, reference, origin = _package(point) if point is not None else ("", "", use.partition(":")[0])
     return Description(use, what, reference, licence, origin, tuple(required(parameters)), problem, listed)

@@ -71,7 +71,7 @@ def test_files_that_the_readme_and_the_docs_link_to_exist():
 @pytest.mark.parametrize(
     "program",
     ["datasets audit", "datasets info", "datasets synth", "datasets validate"]
-    + ["teachers list", "teachers try"]
+    + ["teachers fetch", "teachers list", "teachers try"]
     + [f"pipeline.{stage}" for stage in ("index", "track", "select", "pack", "stats", "report", "failures")],
 )
 def test_every_program_has_help_with_an_example(program):
