@@ -14,6 +14,7 @@ from teachers.siamrpn.engine import SiamRPNBatch, SiamRPNTeacher, tracker
 from teachers.siamrpn.variants import VARIANTS, Start
 
 VariantName = Literal[
+    "slim",
     "siamrpn_alex_dwxcorr",
     "siamrpn_alex_dwxcorr_otb",
     "siamrpn_alex_dwxcorr_16gpu",

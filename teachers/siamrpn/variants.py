@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 EXEMPLAR = 127
 """Side of the exemplar that every network takes."""
 
+SLIM = (32, 64, 128, 128, 128)
+"""Channels of the AlexNet that the project trains itself: a third of the published one's, and fewer."""
+
 Start = Literal["centre", "pysot-init"]
 """Where a tracker takes the target's centre to be.
 
@@ -103,6 +106,10 @@ def _alex() -> nn.Module:
     return SiamRPN(AlexNetLegacy(), DepthwiseRPN())
 
 
+def _slim() -> nn.Module:
+    return SiamRPN(AlexNetLegacy(SLIM), DepthwiseRPN(SLIM[-1]))
+
+
 def _alex_by_layers() -> nn.Module:
     return SiamRPN(AlexNet(), DepthwiseRPN())
 
@@ -130,10 +137,12 @@ def _big() -> nn.Module:
 
 
 _ALEX = Tuning(penalty_k=0.16, influence=0.40, rate=0.30, search=287)
+_SLIM = Tuning(penalty_k=0.16, influence=0.40, rate=0.30, search=255)
 _R50 = Tuning(penalty_k=0.05, influence=0.42, rate=0.38, search=255, base=8)
 _VOT = Tuning(penalty_k=0.04, influence=0.44, rate=0.45, search=271, rounding="even")
 
 VARIANTS = {
+    "slim": Variant(_slim, _SLIM),
     "siamrpn_alex_dwxcorr": Variant(_alex, _ALEX),
     "siamrpn_alex_dwxcorr_otb": Variant(_alex, _ALEX),
     "siamrpn_alex_dwxcorr_16gpu": Variant(_alex_by_layers, _ALEX),

@@ -68,9 +68,9 @@ def developed(image: Image, lens: Lens) -> Image:
         row, column = lens.grain
         grain = _noise()[row : row + image.shape[0], column : column + image.shape[1]]
         if lens.grey:
-            grain = cv2.merge([grain[..., 0]] * 3)
-        image = np.asarray(cv2.scaleAdd(grain, lens.noise, image.astype(np.float32)), np.float32)
-        image = np.clip(image, 0, 255).astype(np.uint8)
+            grain = np.asarray(cv2.merge([grain[..., 0]] * 3), np.float32)
+        noisy = cv2.scaleAdd(grain, lens.noise, image.astype(np.float32))
+        image = np.clip(noisy, 0, 255).astype(np.uint8)
     if lens.quality:
         file = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, lens.quality])[1]
         image = np.asarray(cv2.imdecode(file, cv2.IMREAD_COLOR), np.uint8)

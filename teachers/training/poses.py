@@ -143,8 +143,8 @@ def tight_box(layer: Layer) -> NDArray[np.float64]:
         ValueError: If nothing is there.
     """
     alpha = np.ascontiguousarray(layer.pixels[..., 3])
-    left, right = _ends(cv2.reduce(alpha, 0, cv2.REDUCE_MAX).ravel())
-    top, bottom = _ends(cv2.reduce(alpha, 1, cv2.REDUCE_MAX).ravel())
+    left, right = _ends(alpha.max(axis=0))
+    top, bottom = _ends(alpha.max(axis=1))
     return np.array([layer.left + left, layer.top + top, right - left, bottom - top])
 
 

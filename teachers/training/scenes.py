@@ -192,8 +192,8 @@ class Planner:
         """The camera over the background, (T, 2, 3)."""
         rng, length = self.rng, self.length
         zoom = np.exp(rng.uniform(-1.0, 0.9) + varied(rng, length, 0.1 * self.change))
-        roll = rng.uniform(0, 2 * np.pi) if rng.random() < 0.3 else rng.normal(0, 0.05)
-        roll = roll + varied(rng, length, 0.1 * self.change)
+        level = rng.uniform(0, 2 * np.pi) if rng.random() < 0.3 else rng.normal(0, 0.05)
+        roll = level + varied(rng, length, 0.1 * self.change)
         start = rng.uniform(0, SIDE, 2) + self.around(
             self.side * np.exp(rng.uniform(np.log(0.05), np.log(3)))
         )

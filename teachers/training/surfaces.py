@@ -85,7 +85,14 @@ def script(rng: np.random.Generator) -> Image:
         size, shade = rng.uniform(0.4, 3), rng.uniform(0, 255, 3)
         face = int(rng.integers(0, 8))
         cv2.putText(
-            image, text, (x, y), face, size, shade.tolist(), int(rng.integers(1, 1 + 3 * size)), cv2.LINE_AA
+            image,
+            text,
+            (x, y),
+            face,
+            size,
+            shade.tolist(),
+            int(rng.integers(1, 1 + int(3 * size))),
+            cv2.LINE_AA,
         )
     return image
 
@@ -113,9 +120,9 @@ def collage(rng: np.random.Generator, others: list[Image]) -> Image:
         x, y = rng.integers(0, SIDE - (right - left) + 1), rng.integers(0, SIDE - (bottom - top) + 1)
         mask = np.zeros((bottom - top, right - left), np.uint8)
         cv2.fillPoly(mask, [fixed(points - (left, top))], (255,), cv2.LINE_8, 4)
-        piece = source[y : y + bottom - top, x : x + right - left]
-        piece = cv2.convertScaleAbs(piece, alpha=rng.uniform(0.5, 1.3), beta=rng.uniform(0, 30))
-        cv2.copyTo(piece, mask, image[top:bottom, left:right])
+        cut = source[y : y + bottom - top, x : x + right - left]
+        lit = cv2.convertScaleAbs(cut, alpha=rng.uniform(0.5, 1.3), beta=rng.uniform(0, 30))
+        cv2.copyTo(lit, mask, image[top:bottom, left:right])
     return image
 
 
