@@ -105,10 +105,17 @@ class Student(nn.Module):
             current: F_t cropped around b_{t-1}, likewise.
             state: What the last step returned.
         """
+        return self.decide(self.see(previous, current), state)
+
+    def see(self, previous: Tensor, current: Tensor) -> Tensor:
+        """The part before the LSTM, which remembers nothing: crops (B, 3, S, S) to (B, width)."""
         features = self.backbone(torch.cat([previous, current]))
         before, now = features.flatten(1).chunk(2)
         x = torch.relu(self.fc(torch.cat([before, now], dim=1)))
-        x = torch.relu(self.fc2(x))
+        return torch.relu(self.fc2(x))
+
+    def decide(self, x: Tensor, state: LSTMState) -> StudentOutput:
+        """The LSTM and the heads: what `see` returned, and the state."""
         out, (hidden, cell) = self.lstm(x[None], (state.hidden[None], state.cell[None]))
         x = out[0]
         return StudentOutput(self.actor(x), self.critic(x).squeeze(-1), LSTMState(hidden[0], cell[0]))
