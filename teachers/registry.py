@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
-from teachers import adapted, checkpoints
+from teachers import adapted, checkpoints, external
 from teachers.base import Teacher
 from teachers.catalogue import CATALOGUE, Entry, load
 from teachers.options import Factory, TeacherConfigError, checked_options, parameters_of, required, written
@@ -154,6 +154,8 @@ def _checked(use: str, factory: Factory, options: Mapping[str, object]) -> dict[
 def _remedy(use: str, factory: Factory, options: Mapping[str, object]) -> str:
     """What to do where a file is missing: how the published ones are had, and what the catalogue says."""
     ways = [checkpoints.how_to_get(c) for c in checkpoints.serving(use, factory, options).values()]
+    if external.is_external(use):
+        ways.append(external.remedy(use))
     return ". ".join(filter(None, [*ways, _BUILT_IN[use].remedy if use in _BUILT_IN else ""]))
 
 
