@@ -6,6 +6,8 @@ Polak-Ribiere directions; the last direction of one update is the first of the n
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,22 +20,26 @@ Floats = NDArray[np.float32]
 
 STEPS = 5
 _FORGET = (1 - 0.009) ** 50
-_DATA_SHARE, _REGULARISER_SHARE = 0.75, 0.25
+_SHARES = 0.75, 0.25
 
 
-def diagonal(energy: Floats, layout: Layout, regulariser: Regulariser) -> Floats:
+def diagonal(
+    energy: Floats, layout: Layout, regulariser: Regulariser, shares: tuple[float, float] = _SHARES
+) -> Floats:
     """The preconditioner's inverse, float32 (size,).
 
     Args:
         energy: Mean squared samples |x|^2, the same for both parts, float32 (size,).
         layout: How vectors are laid out.
         regulariser: Its energy counts.
+        shares: Of a channel's own energy beside the mean over channels, and of the regulariser.
     """
+    own_share, regulariser_share = shares
     out = np.empty_like(energy)
     for block in layout.blocks:
         own = block.of(energy)
-        mixed = _DATA_SHARE * own + (1 - _DATA_SHARE) * own.mean(axis=0)
-        block.of(out)[:] = 1 / ((1 - _REGULARISER_SHARE) * mixed + _REGULARISER_SHARE * regulariser.energy)
+        mixed = own_share * own + (1 - own_share) * own.mean(axis=0)
+        block.of(out)[:] = 1 / ((1 - regulariser_share) * mixed + regulariser_share * regulariser.energy)
     return out
 
 
@@ -46,6 +52,53 @@ def energy_of(sample: Floats, layout: Layout) -> Floats:
     return out
 
 
+class Descent:
+    """Polak-Ribiere steps, and what they hand on from one update to the next; buffers are reused.
+
+    Args:
+        weights: Of each value in an inner product, float32 (size,).
+        forget: Weight of the last update's direction.
+    """
+
+    def __init__(self, weights: Floats, forget: float) -> None:
+        self._weights, self._forget = weights, forget
+        self._previous, self._direction, self._step, self._conditioned = (
+            np.zeros_like(weights) for _ in range(4)
+        )
+        self._rho = 0.0
+
+    def take(
+        self, filters: Floats, r: Floats, apply: Callable[[Floats, Floats], None], inverse: Floats
+    ) -> None:
+        """Take five steps.
+
+        Args:
+            filters: float32 (size,); updated.
+            r: The residual at the filters, float32 (size,); overwritten.
+            apply: Sets its second argument to the normal equations' matrix times the first.
+            inverse: The preconditioner's inverse, float32 (size,).
+        """
+        p, q, z = self._direction, self._step, self._conditioned
+        before = self._rho / self._forget
+        for step in range(STEPS):
+            multiply(r, inverse, z)
+            rho = inner(r, z, self._weights)
+            if rho <= 0:
+                break
+            beta = max(0.0, (rho - inner(self._previous, z, self._weights)) / before) if before > 0 else 0.0
+            redirect(p, np.float32(beta), z)
+            before = self._rho = rho
+            self._previous[:] = r
+            apply(p, q)
+            bend = inner(p, q, self._weights)
+            if bend <= 0:
+                break
+            alpha = rho / bend
+            advance(filters, np.float32(alpha), p)
+            if step < STEPS - 1:
+                advance(r, np.float32(-alpha), q)
+
+
 class ConjugateGradient:
     """Improves a filter on the sample memory.
 
@@ -56,12 +109,9 @@ class ConjugateGradient:
     """
 
     def __init__(self, layout: Layout, data: DataTerm, regulariser: Regulariser) -> None:
-        self._weights, self._data, self._regulariser = layout.weights, data, regulariser
-        size = layout.size
-        self._residual, self._previous, self._direction, self._step, self._conditioned = (
-            np.zeros(size, dtype=np.float32) for _ in range(5)
-        )
-        self._rho = 0.0
+        self._data, self._regulariser = data, regulariser
+        self._descent = Descent(layout.weights, _FORGET)
+        self._residual, self._cost = (np.zeros(layout.size, dtype=np.float32) for _ in range(2))
 
     def improve(self, filters: Floats, samples: Floats, weights: Floats, inverse: Floats) -> None:
         """Take five steps from the current filter.
@@ -72,27 +122,14 @@ class ConjugateGradient:
             weights: Their weights, float32 (J,).
             inverse: The preconditioner's inverse, float32 (size,).
         """
-        r, p, q, z = self._residual, self._direction, self._step, self._conditioned
+
+        def apply(vector: Floats, out: Floats) -> None:
+            self._data.curvature(samples, weights, vector, out)
+            self._regulariser.add(vector, out)
+
+        r, cost = self._residual, self._cost
         self._data.descent(samples, weights, filters, r)
-        q[:] = 0
-        self._regulariser.add(filters, q)
-        advance(r, np.float32(-1), q)
-        before = self._rho / _FORGET
-        for step in range(STEPS):
-            multiply(r, inverse, z)
-            rho = inner(r, z, self._weights)
-            if rho <= 0:
-                break
-            beta = max(0.0, (rho - inner(self._previous, z, self._weights)) / before) if before > 0 else 0.0
-            redirect(p, np.float32(beta), z)
-            before = self._rho = rho
-            self._previous[:] = r
-            self._data.curvature(samples, weights, p, q)
-            self._regulariser.add(p, q)
-            bend = inner(p, q, self._weights)
-            if bend <= 0:
-                break
-            alpha = rho / bend
-            advance(filters, np.float32(alpha), p)
-            if step < STEPS - 1:
-                advance(r, np.float32(-alpha), q)
+        cost[:] = 0
+        self._regulariser.add(filters, cost)
+        advance(r, np.float32(-1), cost)
+        self._descent.take(filters, r, apply, inverse)

@@ -48,7 +48,7 @@ class Fourier:
         frequencies = np.arange(-self.m, self.m + 1)
         angle = 2 * np.pi / n * (np.arange(n)[:, None] * frequencies[None, :] % n)
         self._cos, self._sin = np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
-        axis = _interpolation(n)
+        axis = spline(n)
         half = axis[self.m :, None] * axis[None, :]
         self._interpolation = planes(half)
 
@@ -85,19 +85,19 @@ def planes(values: NDArray[np.complex128]) -> Floats:
     return np.stack([values.real.ravel(), values.imag.ravel()]).astype(np.float32)
 
 
-def _interpolation(n: int) -> NDArray[np.complex128]:
+def spline(n: int) -> NDArray[np.complex128]:
     """The bicubic spline's coefficients -m .. m along one axis; a cell's value stands at its middle."""
     k = np.arange(-(n // 2), n // 2 + 1)
     f = np.where(k == 0, 1.0, k / n)
     turn = np.pi * f
     a = _BICUBIC
-    spline = (
+    series = (
         6 * (1 - np.cos(2 * turn))
         + 3 * a * (1 - np.cos(4 * turn))
         - (6 + 8 * a) * turn * np.sin(2 * turn)
         - 2 * a * turn * np.sin(4 * turn)
     ) / (4 * turn**4)
-    values: NDArray[np.complex128] = np.where(k == 0, 1.0, spline) / n * np.exp(-1j * np.pi * k / n)
+    values: NDArray[np.complex128] = np.where(k == 0, 1.0, series) / n * np.exp(-1j * np.pi * k / n)
     return values
 
 

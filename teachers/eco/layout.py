@@ -53,19 +53,23 @@ class Block:
 
 @dataclass(frozen=True)
 class Layout:
-    """Both blocks.
+    """Blocks one after the other.
 
     Attributes:
-        blocks: Colour and HOG.
+        blocks: Colour and HOG, for the hand-crafted features.
         size: Length of a vector.
         weights: float32 (size,): weight of each value in an inner product.
-        shape: Grids and channels (n colour, channels, n HOG, channels), as the compiled loops take them.
     """
 
-    blocks: tuple[Block, Block]
+    blocks: tuple[Block, ...]
     size: int
     weights: Floats
-    shape: tuple[int, int, int, int]
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Grids and channels (n colour, channels, n HOG, channels), as the compiled loops take them."""
+        colour, hog = self.blocks
+        return colour.n, colour.channels, hog.n, hog.channels
 
 
 def layout(geometry: Geometry, channels: tuple[int, int]) -> Layout:
@@ -82,8 +86,10 @@ def layout(geometry: Geometry, channels: tuple[int, int]) -> Layout:
     for n, count in zip((out, geometry.hog_grid), channels, strict=True):
         begin = blocks[-1].end if blocks else 0
         blocks.append(Block(Fourier(n), count, begin, label(n, out, sigma)))
-    weights = np.concatenate(
-        [np.tile(block.fourier.weights.ravel(), block.channels) for block in blocks]
-    ).astype(np.float32)
-    colour, hog = blocks
-    return Layout((colour, hog), hog.end, weights, (colour.n, colour.channels, hog.n, hog.channels))
+    return laid_out(*blocks)
+
+
+def laid_out(*blocks: Block) -> Layout:
+    """The layout of blocks that follow each other."""
+    weights = [np.tile(block.fourier.weights.ravel(), block.channels) for block in blocks]
+    return Layout(blocks, blocks[-1].end, np.concatenate(weights).astype(np.float32))

@@ -16,19 +16,31 @@ from teachers.features.compiled import compiled
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
 
-_LEAST, _EDGE = 1e-4, 1e-2
-_SPARSITY = 0.05
-
 
 def kernel(geometry: Geometry) -> NDArray[np.float64]:
     """Coefficients of the window, float64 (odd, odd): rows ky, columns kx, the middle is (0, 0)."""
     side = geometry.side
-    place = np.arange(side) - (side - 1) / 2
-    rows, columns = (place / (size / 2) for size in geometry.base)
-    window = (_EDGE - _LEAST) * (rows[:, None] ** 2 + columns[None, :] ** 2) + _LEAST
+    return sparse_window(np.arange(side, dtype=np.float64) - (side - 1) / 2, geometry.base, 1e-4, 1e-2, 0.05)
+
+
+def sparse_window(
+    places: NDArray[np.float64], target: tuple[float, float], least: float, edge: float, sparsity: float
+) -> NDArray[np.float64]:
+    """Coefficients of a quadratic window, float64 (odd, odd), of which the small ones are left out.
+
+    Args:
+        places: Pixels of the search region along one side, from its middle.
+        target: Height and width of the target, in pixels of the region.
+        least: The window's value at its middle.
+        edge: Its value at the middle of the target's sides, nearly.
+        sparsity: What is small, as a share of the largest coefficient.
+    """
+    side = len(places)
+    rows, columns = (places / (size / 2) for size in target)
+    window = (edge - least) * (rows[:, None] ** 2 + columns[None, :] ** 2) + least
     series = np.fft.fft2(window) / side**2
-    series[np.abs(series) < _SPARSITY * np.abs(series).max()] = 0
-    series[0, 0] += _LEAST - float((side**2 * np.fft.ifft2(series)).real.min())
+    series[np.abs(series) < sparsity * np.abs(series).max()] = 0
+    series[0, 0] += least - float((side**2 * np.fft.ifft2(series)).real.min())
     middle = np.fft.fftshift(series)
     # An even side has a frequency without a partner, whose coefficient is zero like its neighbours.
     centre = side // 2
@@ -57,14 +69,28 @@ class Regulariser:
         self._values = window[taps[:, 0], taps[:, 1]].astype(np.float32)
         self._reach = (a, b)
 
-    def add(self, vector: Floats, out: Floats) -> None:
-        """Add the regulariser's gradient at `vector` to `out`, both float32 (size,)."""
+    def add(self, vector: Floats, out: Floats, whole: bool = True) -> None:
+        """Add the regulariser's gradient at `vector` to `out`, both float32 (size,).
+
+        Args:
+            vector: Where.
+            out: What is added to.
+            whole: Whether the other half plane, the conjugate, takes part; else it is taken as zero.
+        """
         for block in self._layout.blocks:
-            _add(block.of(vector), self._taps, self._values, self._reach, block.n, block.of(out))
+            _add(block.of(vector), self._taps, self._values, self._reach, block.n, whole, block.of(out))
 
 
 @compiled
-def _add(series: Floats, taps: Indices, values: Floats, reach: tuple[int, int], n: int, out: Floats) -> None:
+def _add(
+    series: Floats,
+    taps: Indices,
+    values: Floats,
+    reach: tuple[int, int],
+    n: int,
+    whole: bool,
+    out: Floats,
+) -> None:
     """Convolve twice: onto a grid larger by the kernel's reach, and back."""
     a, b = reach
     m = n // 2
@@ -78,7 +104,7 @@ def _add(series: Floats, taps: Indices, values: Floats, reach: tuple[int, int], 
             sign = np.float32(1) if part == 0 else np.float32(-1)
             for kx in range(m + 1):
                 wide[2 * b + kx, 2 * a : 2 * a + n] = source[kx * n : kx * n + n]
-            for kx in range(1, min(2 * b, m) + 1):
+            for kx in range(1, min(2 * b, m) + 1 if whole else 1):
                 for k in range(n):
                     wide[2 * b - kx, 2 * a + k] = sign * source[kx * n + n - 1 - k]
             middle[:] = zero

@@ -10,17 +10,13 @@ import math
 from typing import ClassVar
 
 import numpy as np
-from blake3 import blake3
 from pydantic import FilePath
 
-from datasets.boxes import is_valid
 from teachers.base import Box, Image, Task, TeacherError
 from teachers.eco.features import Noise
 from teachers.eco.model import Model
+from teachers.eco.target import Target, colour, generator_of, target_of
 from teachers.features.colours import basic_colours, intensities, read_table
-
-THINNEST = 100
-"""Longest to shortest side of a target; a thinner one has no whole pixel in the search region."""
 
 
 class Eco:
@@ -67,22 +63,11 @@ class Eco:
             ValueError: If the image is not a colour image.
         """
         self._model = None
-        frame = _colour(image)
-        x, y, w, h = (float(value) for value in box)
-        shown = f"{task.name}: the target ({x:g}, {y:g}, {w:g}, {h:g})"
-        if not bool(is_valid(box)):
-            raise TeacherError(f"{shown} is not a box with a width and a height")
-        height, width = frame.shape[:2]
-        if x >= width or y >= height or x + w <= 0 or y + h <= 0:
-            raise TeacherError(f"{shown} lies outside the image of {width} x {height} pixels")
-        if min(w, h) < 1 or max(w, h) / min(w, h) > THINNEST:
-            raise TeacherError(
-                f"{shown} is too thin for ECO: give at least one pixel each way, and at most {THINNEST} : 1"
-            )
+        frame = colour(image, "eco")
+        target = target_of(frame, box, task)
         grey = np.array_equal(frame[..., 1], frame[..., 2])
         table = intensities() if grey else self._colours
-        centre = (y + (h - 1) / 2, x + (w - 1) / 2)
-        self._model = Model(frame, centre, (h, w), task.length, table, grey, self._noise_of(task))
+        self._model = Model(frame, target.centre, target.size, task.length, table, grey, self._noise_of(task))
         return self._box(self._model)
 
     def track(self, image: Image | None) -> Box:
@@ -94,30 +79,15 @@ class Eco:
         """
         if self._model is None:
             raise TeacherError("eco: track() before start()")
-        self._model.step(_colour(image))
+        self._model.step(colour(image, "eco"))
         return self._box(self._model)
 
     def _noise_of(self, task: Task) -> Noise | None:
         """The video's own generator."""
         if self._noise == 0:
             return None
-        digest = blake3(f"{self._seed}/{task.name}".encode()).digest(length=8)
-        return Noise(self._noise, np.random.default_rng(int.from_bytes(digest, "little")))
+        return Noise(self._noise, generator_of(self._seed, task))
 
     @staticmethod
     def _box(model: Model) -> Box:
-        """The target's box, 0-based."""
-        (row, column), (h, w) = model.centre, model.size
-        return np.array([column - (w - 1) / 2, row - (h - 1) / 2, w, h], dtype=np.float32)
-
-
-def _colour(image: Image | None) -> Image:
-    """Check a frame: uint8 (H, W, 3), C-contiguous."""
-    if image is None:
-        raise ValueError("eco needs images, not annotations alone")
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
-        raise ValueError(
-            f"eco needs colour images, uint8 (H, W, 3) in BGR order, not {image.dtype} {image.shape}; "
-            "decode grey files with cv2.IMREAD_COLOR"
-        )
-    return np.ascontiguousarray(image)
+        return Target(model.centre, model.size).box

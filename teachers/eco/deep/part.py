@@ -1,0 +1,128 @@
+"""What deep ECO knows of one target by one kind of features: projection, filter, samples."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from teachers.eco.conjugate_gradient import Descent, diagonal, energy_of
+from teachers.eco.deep.joint import SHARES, FirstFrame
+from teachers.eco.deep.memory import Memory
+from teachers.eco.deep.region import KINDS, Kind, Region
+from teachers.eco.deep.transform import transform_of
+from teachers.eco.fourier import Fourier, label
+from teachers.eco.layout import Block, laid_out
+from teachers.eco.projection import turn
+from teachers.eco.regularisation import Regulariser, sparse_window
+from teachers.eco.vectors import advance
+from teachers.features.compiled import compiled
+
+Floats = NDArray[np.float32]
+
+_FORGET = (1 - max(kind.rate for kind in KINDS)) ** 75
+
+
+class Part:
+    """One kind of features of one target.
+
+    Args:
+        kind: Its numbers.
+        region: The search region.
+        maps: Frame 0's augmented maps, float32 (J, cells, cells, channels): rows y, columns x.
+        moves: By how much the samples' origins are moved, (rows, columns) in radians of the region, for each.
+
+    Attributes:
+        n: Coefficients of a series along a side.
+    """
+
+    def __init__(self, kind: Kind, region: Region, maps: Tensor, moves: list[tuple[float, float]]) -> None:
+        self.kind = kind
+        self._transform = transform_of(maps.shape[1])
+        self.n = n = self._transform.n
+        sigma = n / region.side * math.sqrt(region.base[0] * region.base[1]) * kind.sigma
+        self._block = Block(Fourier(n), kind.kept, 0, label(n, n, sigma))
+        self._layout = laid_out(self._block)
+        # The window stands on an even number of pixels, half a pixel off their middle.
+        places = np.arange(region.side, dtype=np.float64) - (region.side - 1) // 2
+        window = sparse_window(places, region.base, kind.least, kind.edge, kind.sparsity)
+        self._regulariser = Regulariser(window, self._layout)
+        series = self._transform(maps)
+        for sample, move in zip(series.numpy(), moves, strict=True):
+            turn(sample, self._block.fourier.shift(*move))
+        first = FirstFrame(self._layout, self._regulariser, series, _axes(maps, kind.kept))
+        first.learn()
+        self.projection = torch.from_numpy(first.projection)
+        self._filters, self._energy = first.filters, first.energy
+        self._make_real()
+        self._memory = Memory(self._block, kind.rate, first.samples())
+        self._descent = Descent(self._layout.weights, _FORGET)
+        self._residual, self._cost = (np.zeros(self._layout.size, dtype=np.float32) for _ in range(2))
+
+    def samples(self, maps: Tensor) -> Floats:
+        """Series of projected maps, float32 (N, kept, 2, coefficients).
+
+        Args:
+            maps: float32 (N, cells, cells, channels): rows y, columns x.
+        """
+        return self._transform(maps @ self.projection).numpy()
+
+    def responses(self, samples: Floats) -> Floats:
+        """Series of the filter's responses, float32 (N, 2, coefficients)."""
+        out = np.zeros((len(samples), *samples.shape[2:]), dtype=np.float32)
+        _respond(samples, self._block.of(self._filters), out)
+        return out
+
+    def remember(self, sample: Floats, move: tuple[float, float]) -> None:
+        """Keep a sample, float32 (kept, 2, coefficients), whose origin is moved; it is overwritten."""
+        turn(sample, self._block.fourier.shift(*move))
+        self._latest = sample.ravel()
+        self._memory.add(self._latest)
+
+    def learn(self) -> None:
+        """Improve the filter on all samples; the latest one's energy counts in the preconditioner."""
+        rate = np.float32(self.kind.rate)
+        self._energy *= 1 - rate
+        self._energy += rate * energy_of(self._latest, self._layout)
+        equations = self._memory.equations()
+
+        def apply(vector: Floats, out: Floats) -> None:
+            equations.apply(vector, out)
+            self._regulariser.add(vector, out)
+
+        equations.right(self._residual)
+        apply(self._filters, self._cost)
+        advance(self._residual, np.float32(-1), self._cost)
+        inverse = diagonal(self._energy, self._layout, self._regulariser, SHARES)
+        self._descent.take(self._filters, self._residual, apply, inverse)
+        self._make_real()
+
+    def _make_real(self) -> None:
+        """Make the column kx = 0 conjugate symmetric: the mean of its halves."""
+        column = self._block.of(self._filters)[:, :, : self.n]
+        mirrored = column[:, :, ::-1] * np.array([1, -1], dtype=np.float32)[:, None]
+        column += mirrored
+        column /= 2
+
+
+def _axes(maps: Tensor, kept: int) -> Floats:
+    """The directions of the largest variance over all cells of all maps, float32 (channels, kept)."""
+    values = maps.reshape(-1, maps.shape[-1])
+    values = values - values.mean(dim=0)
+    _, axes = np.linalg.eigh((values.t() @ values).double().numpy())
+    return np.ascontiguousarray(axes[:, ::-1][:, :kept], dtype=np.float32)
+
+
+@compiled
+def _respond(samples: Floats, filters: Floats, out: Floats) -> None:
+    """Add the sums over channels of samples times filters."""
+    for n in range(samples.shape[0]):
+        to_r, to_i = out[n, 0], out[n, 1]
+        for c in range(samples.shape[1]):
+            a, b, p, q = samples[n, c, 0], samples[n, c, 1], filters[c, 0], filters[c, 1]
+            for k in range(to_r.size):
+                to_r[k] += a[k] * p[k] - b[k] * q[k]
+                to_i[k] += a[k] * q[k] + b[k] * p[k]

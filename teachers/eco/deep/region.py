@@ -1,0 +1,91 @@
+"""Sizes of deep ECO's search region, and the two kinds of features in it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from teachers.eco.deep.network import DEEP_CHANNELS, DEEP_STRIDE, SHALLOW_CHANNELS, SHALLOW_STRIDE
+
+SCALES = tuple(1.02**k for k in range(-2, 3))
+"""Relative scales that are searched in every frame."""
+
+_AREA_SCALE = 4.5**2
+_SMALLEST_SIDE, _LARGEST_SIDE = 200.0, 250.0
+_LEAST_TARGET = 10.0
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of features and how it learns.
+
+    Attributes:
+        channels: Channels of the map.
+        kept: Channels after projection.
+        stride: Pixels per cell.
+        rate: Weight of a new sample.
+        sigma: Width of the response wanted, as a share of the target's size.
+        share: Weight of its response in the sum.
+        least: The spatial regulariser's value at the target's centre.
+        edge: Its value at the target's sides, nearly.
+        sparsity: Coefficients of the regulariser below this share of the largest are left out.
+    """
+
+    channels: int
+    kept: int
+    stride: int
+    rate: float
+    sigma: float
+    share: float
+    least: float
+    edge: float
+    sparsity: float
+
+
+KINDS = (
+    Kind(SHALLOW_CHANNELS, 16, SHALLOW_STRIDE, 0.025, 1 / 16, 0.4, 1e-4, 1e-2, 0.05),
+    Kind(DEEP_CHANNELS, 64, DEEP_STRIDE, 0.0075, 1 / 4, 0.6, 1e-3, 5e-2, 0.1),
+)
+
+
+@dataclass(frozen=True)
+class Region:
+    """A square search region around a target, in pixels at scale 1 unless said otherwise.
+
+    Attributes:
+        side: Side of the region: 208 or 240, odd multiples of the deep features' stride.
+        base: Height and width of the target in the region.
+        scale: Image pixels per region pixel in frame 0.
+        smallest: The smallest scale.
+        largest: The largest scale.
+    """
+
+    side: int
+    base: tuple[float, float]
+    scale: float
+    smallest: float
+    largest: float
+
+
+def region(target: tuple[float, float], image: tuple[int, int]) -> Region:
+    """Choose the search region for a target.
+
+    The region's area is 4.5^2 times the target's, brought between 200^2 and 250^2 pixels by the scale.
+
+    Args:
+        target: Height and width of the target in frame 0, in image pixels.
+        image: Height and width of the image.
+    """
+    area = _AREA_SCALE * target[0] * target[1]
+    scale = math.sqrt(area / min(max(area, _SMALLEST_SIDE**2), _LARGEST_SIDE**2))
+    base = (target[0] / scale, target[1] / scale)
+    # A large target's side is 250 up to rounding, a small one's 200: neither is near a tie.
+    wanted = round(math.sqrt(_AREA_SCALE * base[0] * base[1]))
+    side = wanted + DEEP_STRIDE - wanted % (2 * DEEP_STRIDE)
+    return Region(
+        side,
+        base,
+        scale,
+        max(_LEAST_TARGET / base[0], _LEAST_TARGET / base[1]),
+        min(image[0] / base[0], image[1] / base[1]),
+    )
