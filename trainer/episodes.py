@@ -1,0 +1,193 @@
+"""What a student meets: which window, and its images and boxes, as a function of (seed, student, episode).
+
+Nothing here depends on what was learnt or on the order of execution, so a resumed run meets the same episodes.
+Students draw without replacement from a shuffled list of all windows, shuffled anew for every round.
+"""
+
+from __future__ import annotations
+
+import functools
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from datasets.boxes import Boxes
+from trainer.options import EpisodeOptions
+from trainer.windows import Windows
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One episode before any pixel is read.
+
+    Attributes:
+        window: Row of the windows to learn from.
+        mirrored: Left and right are exchanged.
+        reversed: The window runs backwards.
+        contrast: Factor of each normalised colour.
+        brightness: What is added to each.
+        shake: Relative error of the first box, an action.
+    """
+
+    window: int
+    mirrored: bool
+    reversed: bool
+    contrast: tuple[float, ...]
+    brightness: tuple[float, ...]
+    shake: tuple[float, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """One episode's frames: T decoded of L; boxes are (x, y, w, h) in source pixels.
+
+    Attributes:
+        plan: What it was made from.
+        images: T stored images, uint8 (h, w, 3), RGB.
+        windows: float32 (L, 4), where each lies in its source image.
+        sizes: float32 (L, 2), width and height of the source images.
+        truth: float32 (L, 4).
+        target: float32 (L, 4), the best teacher's boxes.
+        present: bool (L,).
+        start: float32 (4,), b_0.
+    """
+
+    plan: Plan
+    images: list[Tensor]
+    windows: Tensor
+    sizes: Tensor
+    truth: Tensor
+    target: Tensor
+    present: Tensor
+    start: Tensor
+
+
+@functools.lru_cache(maxsize=4)
+def _order(seed: int, round_: int, windows: int) -> NDArray[np.int64]:
+    return np.random.default_rng([seed, 0, round_]).permutation(windows)
+
+
+def plan(
+    options: EpisodeOptions, windows: Windows, seed: int, student: int, episode: int, students: int
+) -> Plan:
+    """Draw a student's episode.
+
+    Args:
+        options: Shares and sizes of the augmentations.
+        windows: To draw from.
+        seed: Of the run.
+        student: Its number among all processes' students.
+        episode: How many it had before.
+        students: How many there are, over all processes.
+    """
+    round_, place = divmod(episode * students + student, len(windows))
+    window = int(_order(seed, round_, len(windows))[place])
+    rng = np.random.default_rng([seed, 1, student, episode])
+    mirrored, backwards = (rng.random(2) < [options.mirror, options.reverse]).tolist()
+    tint = options.tint * rng.uniform(-1, 1, (2, 3))
+    shake = options.shake * rng.standard_normal(4)
+    return Plan(
+        window,
+        mirrored,
+        backwards and bool(windows.present[window, -1]),
+        tuple((1 + tint[0]).tolist()),
+        tuple(tint[1].tolist()),
+        tuple(shake.tolist()),
+    )
+
+
+def load(windows: Windows, plan: Plan, frames: int, options: EpisodeOptions, device: torch.device) -> Clip:
+    """Read and decode an episode's first frames.
+
+    Raises:
+        DataError: If a stored image is damaged.
+    """
+    n = plan.window
+    window = windows.window(n)
+    order = np.arange(windows.length)[:: -1 if plan.reversed else 1]
+    regions, sizes = window.regions[order], window.image_size[order].astype(np.float32)
+    truth, target = windows.truth[n][order], windows.target[n][order]
+    images = [window.image(int(t)) for t in order[:frames]]
+    if plan.mirrored:
+        images = [np.ascontiguousarray(image[:, ::-1]) for image in images]
+        regions, truth, target = (_mirrored(boxes, sizes) for boxes in (regions, truth, target))
+    start = truth[0] if options.start == "ground-truth" else target[0]
+    moved = start + np.asarray(plan.shake, dtype=np.float32) * np.tile(start[2:], 2)
+    moved[2:] = np.maximum(moved[2:], options.smallest_box)
+    return Clip(
+        plan,
+        [torch.from_numpy(image).to(device) for image in images],
+        *(torch.from_numpy(array) for array in (regions, sizes, truth, target)),
+        torch.from_numpy(windows.present[n][order]),
+        torch.from_numpy(moved),
+    )
+
+
+def _mirrored(boxes: Boxes, sizes: NDArray[np.float32]) -> Boxes:
+    left = sizes[:, :1] - boxes[:, :1] - boxes[:, 2:3]
+    result: Boxes = np.concatenate([left, boxes[:, 1:]], axis=1)
+    return result
+
+
+class Reader:
+    """Clips of the episodes of this process's students; the next one of each is decoded ahead by threads.
+
+    Args:
+        options: Augmentations, and where an episode starts.
+        windows: To learn from.
+        seed: Of the run.
+        students: Over all processes.
+        threads: That decode.
+        device: Where the images go.
+    """
+
+    def __init__(
+        self,
+        options: EpisodeOptions,
+        windows: Windows,
+        seed: int,
+        students: int,
+        threads: int,
+        device: torch.device,
+    ) -> None:
+        self._options = options
+        self._windows = windows
+        self._seed = seed
+        self._students = students
+        self._device = device
+        self._pool = ThreadPoolExecutor(threads, "decode")
+        self._ahead: dict[tuple[int, int], Future[Clip]] = {}
+
+    def prepare(self, student: int, episode: int, steps: int) -> None:
+        """Begin to decode an episode of at most so many steps."""
+        drawn = plan(self._options, self._windows, self._seed, student, episode, self._students)
+        frames = min(steps + 1, self._windows.length)
+        self._ahead[student, episode] = self._pool.submit(
+            load, self._windows, drawn, frames, self._options, self._device
+        )
+
+    def take(self, student: int, episode: int, steps: int) -> Clip:
+        """An episode of so many steps, decoded ahead if `prepare` was told of at least so many.
+
+        Raises:
+            DataError: If a stored image is damaged.
+        """
+        if (student, episode) not in self._ahead:
+            self.prepare(student, episode, steps)
+        clip = self._ahead.pop((student, episode)).result()
+        assert len(clip.images) > steps, (len(clip.images), steps)
+        return clip
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.shutdown(cancel_futures=True)

@@ -1,0 +1,263 @@
+"""The batched, synchronous learner: one call of the network per step for all students, one update per segment.
+
+The paper runs 24 students asynchronously, each with a copy of the weights (Section 3.3). Here all of them take a
+step together; after t_max steps the mean of their gradients makes one update. The noise of an update is a function of
+(seed, update), drawn for all processes' students, so that neither a resumption nor the number of processes changes it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from trainer.interactions import Interactions
+from trainer.losses import Segment, losses, mask
+from trainer.options import RECIPES, TrainOptions
+from trainer.processes import Processes
+from trainer.student import LSTMState, Student, StudentOutput
+
+MEASURES = (
+    "steps",
+    "distilling",
+    "imitating",
+    "autonomous",
+    "loss_imitation",
+    "loss_policy",
+    "loss_value",
+    "reward_imitation",
+    "reward_autonomous",
+    "teacher_reward",
+    "overlap",
+    "masked",
+    "gradient_norm",
+    "updates",
+)
+"""What `Learner.measures` adds up, in this order; see `means`."""
+
+
+class Learner:
+    """Updates a student from its interactions.
+
+    Args:
+        student: On its device.
+        interactions: This process's students.
+        numbers: Their numbers among all processes' students.
+        options: Of the run.
+        processes: This one and its peers.
+
+    Attributes:
+        updates: Made so far.
+        measures: Sums since `clear`, float64 (len(MEASURES),).
+    """
+
+    def __init__(
+        self,
+        student: Student,
+        interactions: Interactions,
+        numbers: list[int],
+        options: TrainOptions,
+        processes: Processes,
+    ) -> None:
+        self.student = student
+        self.options = options
+        self.updates = 0
+        self._network: nn.Module = torch.compile(student) if options.machine.compile else student
+        self._interactions = interactions
+        self._processes = processes
+        self._numbers = numbers
+        recipe = RECIPES[options.recipe]
+        roles = [recipe.roles[n % len(recipe.roles)] for n in numbers]
+        device = processes.device
+
+        def having(role: str) -> Tensor:
+            return torch.tensor([r == role for r in roles], device=device)
+
+        self._distilling, self._imitating, self._autonomous = map(
+            having, ("distilling", "imitating", "autonomous")
+        )
+        self._reinforced = torch.tensor([i for i, r in enumerate(roles) if r == "autonomous"], device=device)
+        imitators = sum(role != "autonomous" for role in recipe.roles) / len(recipe.roles)
+        scale = options.students if options.optimiser.scaling == "students" else 1
+        self._rate = options.optimiser.learning_rate * scale
+        self.optimiser = torch.optim.RAdam(
+            student.parameters(), lr=self._rate, weight_decay=options.loss.weight_decay * imitators
+        )
+        self.measures = torch.zeros(len(MEASURES), dtype=torch.float64, device=device)
+
+    def update(self, stop: bool = False) -> bool:
+        """Take t_max steps and make one update.
+
+        Args:
+            stop: This process wants to stop.
+
+        Returns:
+            Any process wants to stop.
+        """
+        self.student.train(self.options.optimiser.batch_norm == "batch")
+        segment = self._interact()
+        found = losses(segment, self._distilling, self.options.loss)
+        imitation = torch.where(self._autonomous, torch.zeros_like(found.imitation), found.imitation)
+        reinforced = torch.where(self._autonomous, found.policy + found.value, torch.zeros_like(found.policy))
+        total = (
+            imitation + self.options.loss.reinforcement_weight * reinforced
+        ).sum() / self.options.students
+        self.optimiser.zero_grad(set_to_none=False)
+        total.backward()  # type: ignore[no-untyped-call]  # PyTorch's own
+        stop = self._processes.sum_gradients(self.student.parameters(), stop)
+        limit = self.options.optimiser.clip_gradient
+        norm = nn.utils.clip_grad_norm_(self.student.parameters(), math.inf if limit is None else limit)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self._rate * self._decay()
+        self.optimiser.step()
+        self.updates += 1
+        self._measure(segment, found.imitation, found.policy, found.value, norm)
+        self._interactions.cut()
+        return stop
+
+    def _decay(self) -> float:
+        done = min(self.updates / self.options.optimiser.updates, 1.0)
+        match self.options.optimiser.decay:
+            case "linear":
+                return 1.0 - done
+            case "cosine":
+                return 0.5 * (1.0 + math.cos(math.pi * done))
+            case _:
+                return 1.0
+
+    def _noise(self) -> Tensor:
+        """Standard normal, (T, S, 4), for this process's students."""
+        seed = np.random.SeedSequence([self.options.seed, 2, self.updates]).generate_state(1, np.uint64)[0]
+        generator = torch.Generator().manual_seed(int(seed) >> 1)
+        everybody = torch.randn(self.options.segment, self.options.students, 4, generator=generator)
+        return everybody[:, self._numbers].to(self._processes.device)
+
+    def _interact(self) -> Segment:
+        o, now = self.options, self._interactions
+        steps: list[tuple[Tensor, ...]] = []
+        self._overlaps: list[Tensor] = []
+        for noise in self._noise():
+            answer = self._answer(*now.crops(), now.memory)
+            frame = now.frame()
+            mean = answer.action
+            sigma = (mean - frame.truth).abs().clamp_min(o.loss.sigma_floor)
+            sigma = sigma if o.loss.sigma_gradient else sigma.detach()
+            sample = (mean + sigma * noise).detach()
+            samples = self._autonomous if o.episode.execute == "mean" else torch.ones_like(self._autonomous)
+            taken = torch.where(samples[:, None], sample, mean.detach())
+            reward, overlaps, ends = now.act(taken, answer.state, frame)
+            target = torch.where(self._imitating[:, None], frame.truth, frame.teacher)
+            if o.loss.clip_targets:
+                target = target.clamp(-1.0, 1.0)
+            kept = (
+                mean,
+                answer.value,
+                sigma,
+                sample,
+                target,
+                reward,
+                frame.teacher_reward,
+                frame.present,
+                ends,
+            )
+            steps.append(kept)
+            self._overlaps.append(overlaps)
+        return Segment(*(torch.stack(parts) for parts in zip(*steps, strict=True)), self._bootstrap())
+
+    def _bootstrap(self) -> Tensor:
+        """v of the states that the segment stops at, (S,), 0 for students that do not need it."""
+        now, rows = self._interactions, self._reinforced
+        value = torch.zeros(len(now), device=self._processes.device)
+        if len(rows):
+            previous, current = (crops[rows] for crops in now.crops())
+            memory = LSTMState(now.memory.hidden[rows], now.memory.cell[rows])
+            with torch.no_grad():
+                value[rows] = self._answer(previous, current, memory).value
+        return value
+
+    def _answer(self, previous: Tensor, current: Tensor, memory: LSTMState) -> StudentOutput:
+        if self.options.machine.precision == "float32":
+            output: StudentOutput = self._network(previous, current, memory)
+            return output
+        with torch.autocast(self._processes.device.type, torch.bfloat16):
+            action, value, state = self._network(previous, current, memory)
+        return StudentOutput(action.float(), value.float(), LSTMState(*(part.float() for part in state)))
+
+    @torch.no_grad()
+    def _measure(
+        self, segment: Segment, imitation: Tensor, policy: Tensor, value: Tensor, norm: Tensor
+    ) -> None:
+        steps, auto = len(segment.mean), self._autonomous
+        own = segment.reward.sum(dim=0)
+        worse = mask(segment, self.options.loss).sum(dim=0)
+        sums = (
+            torch.tensor(float(steps * len(auto)), device=auto.device),
+            steps * self._distilling.sum(),
+            steps * self._imitating.sum(),
+            steps * auto.sum(),
+            imitation[~auto].sum(),
+            policy[auto].sum(),
+            value[auto].sum(),
+            own[~auto].sum(),
+            own[auto].sum(),
+            segment.teacher_reward.sum(),
+            torch.stack(self._overlaps).sum(),
+            worse[self._distilling].sum(),
+            norm / self._processes.count,
+            torch.tensor(1.0 / self._processes.count, device=auto.device),
+        )
+        self.measures += torch.stack([s.double() for s in sums])
+
+    def means(self) -> dict[str, float]:
+        """Means per step (per student's step of the kind meant) over all processes since the last call.
+
+        Raises:
+            ValueError: If the losses are no longer finite.
+        """
+        found = self._processes.sum(self.measures).tolist()
+        m = dict(zip(MEASURES, found, strict=True))
+        horizons = torch.tensor(
+            [float(sum(c.horizon for c in self._interactions.curricula))], device=self._processes.device
+        )
+        horizon = float(self._processes.sum(horizons)) / self.options.students
+        self.measures.zero_()
+        if not all(map(math.isfinite, found)):
+            raise ValueError(
+                f"learning diverged before update {self.updates}: a loss is not finite. Resume from the last "
+                "checkpoint with a lower learning rate, or with optimiser.clip_gradient"
+            )
+        imitators = m["distilling"] + m["imitating"]
+
+        def per(sum_: str, count: float) -> float:
+            return m[sum_] / count if count else math.nan
+
+        values = {
+            "loss/imitation": per("loss_imitation", imitators),
+            "loss/policy": per("loss_policy", m["autonomous"]),
+            "loss/value": per("loss_value", m["autonomous"]),
+            "reward/imitation": per("reward_imitation", imitators),
+            "reward/autonomous": per("reward_autonomous", m["autonomous"]),
+            "reward/teacher": per("teacher_reward", m["steps"]),
+            "overlap": per("overlap", m["steps"]),
+            "masked": per("masked", m["distilling"]),
+            "gradient": per("gradient_norm", m["updates"]),
+            "horizon": horizon,
+        }
+        return {name: value for name, value in values.items() if not math.isnan(value)}
+
+    def state(self) -> dict[str, Any]:
+        """Everything but the students' interactions, for `restore`."""
+        return {
+            "student": {k: v.detach().cpu().clone() for k, v in self.student.state_dict().items()},
+            "optimiser": self.optimiser.state_dict(),
+            "updates": self.updates,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue where `state` was taken."""
+        self.student.load_state_dict(state["student"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.updates = state["updates"]

@@ -1,0 +1,263 @@
+"""What `python -m trainer` may be asked: the recipe of the paper, and every choice that it leaves open.
+
+Field docstrings are the help of the command line; the reasons for the defaults stand in docs/deviations.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from trainer.student import StudentOptions
+
+RecipeName = Literal["tras", "tras-no-curr", "tras-kd", "tras-kd-gt", "tras-gt"]
+"""The rows of Table 2."""
+
+
+Role = Literal["distilling", "imitating", "autonomous"]
+"""What a student learns from: the best teacher where that does better (Eq. 3), the ground truth, or rewards (Eq. 5)."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Who the students are, and whether their interaction grows.
+
+    Attributes:
+        roles: Student i has role i modulo their number.
+        curriculum: Interactions begin short and grow; otherwise they are always as long as the window.
+    """
+
+    roles: tuple[Role, ...]
+    curriculum: bool = True
+
+
+RECIPES: dict[RecipeName, Recipe] = {
+    "tras": Recipe(("distilling", "autonomous")),
+    "tras-no-curr": Recipe(("distilling", "autonomous"), curriculum=False),
+    "tras-kd": Recipe(("distilling",)),
+    "tras-kd-gt": Recipe(("distilling", "imitating")),
+    "tras-gt": Recipe(("imitating",)),
+}
+
+
+@dataclass(frozen=True)
+class EpisodeOptions:
+    """The interaction of a student with a window of the transfer set."""
+
+    context: float = 1.5
+    """c: a crop is so many times as wide and high as the box."""
+    start: Literal["ground-truth", "teacher"] = "ground-truth"
+    """b_0 of an episode: the ground truth in the window's first frame, or the best teacher's box."""
+    execute: Literal["mean", "sample"] = "mean"
+    """The action that a distilling or imitating student takes: its prediction, or a sample, as an autonomous one."""
+    smallest_box: float = 1.0
+    """Least width and height of the student's box in pixels; the authors' code has 0."""
+    mirror: float = 0.0
+    """Augmentation, not in the paper: share of the episodes shown mirrored, boxes and all."""
+    reverse: float = 0.0
+    """Augmentation, not in the paper: share of the episodes that run backwards in time."""
+    tint: float = 0.0
+    """Augmentation, not in the paper: contrast and brightness of each colour differ by up to this share per episode."""
+    shake: float = 0.0
+    """Augmentation, not in the paper: b_0 is off by normal errors of this deviation, in sizes of the box."""
+
+
+@dataclass(frozen=True)
+class LossOptions:
+    """The losses of Section 3.3."""
+
+    gamma: float = 1.0
+    """γ, the discount of later rewards."""
+    reinforcement_weight: float = 1e-3
+    """Factor of L_π + L_v."""
+    weight_decay: float = 1e-4
+    """Of L_dist: its gradient on a weight is this times the weight, times the share of students that imitate."""
+    clip_targets: bool = True
+    """Bring actions to imitate into [-1, 1], as all actions are."""
+    sigma_floor: float = 0.01
+    """Least σ: that of a perfect action would be 0."""
+    sigma_gradient: bool = False
+    """Let σ carry gradient; by default only μ does."""
+    advantage_gradient: bool = False
+    """Let the advantage in L_π carry gradient; by default it is a number."""
+    value_target: Literal["to-go", "printed"] = "to-go"
+    """R_i: rewards still to come, with the value of the last state at a cut; or the sum from 1 to i that Eq. 7 prints."""
+    advantage: Literal["one-step", "to-go"] = "one-step"
+    """What L_π weighs an action with: r_i + γ v_{i+1} - v_i (Eq. 6), or R_i - v_i."""
+    ties: Literal["student", "teacher"] = "student"
+    """Whom an equal reward favours in the mask m_i: `student` learns only where it did worse."""
+
+
+@dataclass(frozen=True)
+class CurriculumOptions:
+    """How interactions grow, student by student (recipes with a curriculum)."""
+
+    start: int = 5
+    """Steps of the first interactions."""
+    step: int = 1
+    """Steps by which they grow."""
+    episodes: int = 4
+    """Episodes of a student after which its success is judged anew."""
+    success: float = 0.5
+    """Share of those episodes in which its rewards must add up to at least its teacher's to grow."""
+
+
+@dataclass(frozen=True)
+class OptimiserOptions:
+    """RAdam, and how often it steps."""
+
+    learning_rate: float = 1e-6
+    """The paper's, of each asynchronous student."""
+    scaling: Literal["students", "none"] = "students"
+    """A synchronous update stands for one of every student: multiply the rate by their number, or not."""
+    decay: Literal["none", "linear", "cosine"] = "none"
+    """Lower the rate to zero until the last update."""
+    updates: int = 1_000_000
+    """Updates to make at most."""
+    minutes: float | None = None
+    """Stop after so much wall-clock time; the checkpoint can be resumed."""
+    clip_gradient: float | None = None
+    """Largest norm of the gradient."""
+    batch_norm: Literal["frozen", "batch"] = "frozen"
+    """ResNet-18's normalisation: the statistics it came with, or each batch's own."""
+
+
+@dataclass(frozen=True)
+class ValidationOptions:
+    """Tracking of held-out videos, from which the best weights are chosen."""
+
+    videos: str | None = None
+    """KIND:ROOT[:SPLIT], tracked whole; default: windows of held-out videos of the transfer set."""
+    share: float = 0.1
+    """Share of the transfer set's videos, drawn by a hash of their names, that are held out (0 with --validation.videos)."""
+    every: int = 1000
+    """Updates between validations."""
+    most: int = 200
+    """At most so many windows or videos."""
+    patience: int | None = 10
+    """Stop after so many validations without a better average overlap; None: never."""
+
+
+@dataclass(frozen=True)
+class MachineOptions:
+    """Where and how the work is done. Only `precision` and `compile` touch the result, by rounding."""
+
+    device: str = "auto"
+    """cpu, cuda, cuda:1, ...; auto: cuda where there is one."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """bfloat16: mixed precision."""
+    compile: bool = False
+    """Compile the network with torch.compile."""
+    readers: int = 2
+    """Threads that decode windows ahead."""
+    threads: int | None = None
+    """CPU threads of PyTorch; None: its own choice."""
+
+
+@dataclass(frozen=True)
+class LogOptions:
+    """What is written down while it learns."""
+
+    every: int = 100
+    """Updates between lines of progress."""
+    checkpoint: int = 500
+    """Updates between checkpoints."""
+    tensorboard: bool = False
+    """Write TensorBoard's files into OUT/tensorboard (needs the extra `logs`)."""
+    dvclive: bool = False
+    """Write DVCLive's files into OUT/dvclive (needs the extra `logs`)."""
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Everything that a run depends on but its transfer sets."""
+
+    recipe: RecipeName = "tras"
+    """The row of Table 2 to learn."""
+    students: int = 24
+    """S: episodes that run in lockstep, over all processes."""
+    segment: int = 5
+    """t_max: steps between updates."""
+    seed: int = 0
+    """Another seed gives other weights, episodes and noise."""
+    imagenet: Literal["none", "download"] | Path = "download"
+    """ResNet-18's first weights: downloaded once, random (none), or a file. Other backbones begin at random."""
+    init: Path | None = None
+    """A student to continue from: a .safetensors file, or the authors' released checkpoint."""
+    student: StudentOptions = field(default_factory=StudentOptions)
+    episode: EpisodeOptions = field(default_factory=EpisodeOptions)
+    loss: LossOptions = field(default_factory=LossOptions)
+    curriculum: CurriculumOptions = field(default_factory=CurriculumOptions)
+    optimiser: OptimiserOptions = field(default_factory=OptimiserOptions)
+    validation: ValidationOptions = field(default_factory=ValidationOptions)
+    machine: MachineOptions = field(default_factory=MachineOptions)
+    log: LogOptions = field(default_factory=LogOptions)
+
+    def __post_init__(self) -> None:
+        roles = len(RECIPES[self.recipe].roles)
+        rules = (
+            ("students", self.students >= 1, "at least 1"),
+            (
+                "students",
+                self.students % roles == 0,
+                f"a multiple of {roles}, the roles of the recipe {self.recipe}",
+            ),
+            ("segment", self.segment >= 1, "at least 1"),
+            ("seed", self.seed >= 0, "at least 0"),
+            ("episode.context", self.episode.context > 0, "positive"),
+            (
+                "episode.smallest_box",
+                self.episode.smallest_box > 0,
+                "positive: an action moves no box without area",
+            ),
+            ("episode.mirror", 0 <= self.episode.mirror <= 1, "a share"),
+            ("episode.reverse", 0 <= self.episode.reverse <= 1, "a share"),
+            ("episode.tint", 0 <= self.episode.tint < 1, "a share"),
+            ("episode.shake", self.episode.shake >= 0, "at least 0"),
+            ("loss.gamma", 0 <= self.loss.gamma <= 1, "in [0, 1]"),
+            ("loss.sigma_floor", self.loss.sigma_floor > 0, "positive"),
+            ("curriculum.start", self.curriculum.start >= 1, "at least 1"),
+            ("curriculum.step", self.curriculum.step >= 1, "at least 1"),
+            ("curriculum.episodes", self.curriculum.episodes >= 1, "at least 1"),
+            ("curriculum.success", 0 <= self.curriculum.success <= 1, "a share"),
+            ("optimiser.learning_rate", self.optimiser.learning_rate > 0, "positive"),
+            ("optimiser.updates", self.optimiser.updates >= 1, "at least 1"),
+            ("validation.share", 0 <= self.validation.share < 1, "a share below 1"),
+            ("validation.every", self.validation.every >= 1, "at least 1"),
+            ("validation.most", self.validation.most >= 1, "at least 1"),
+            ("machine.readers", self.machine.readers >= 1, "at least 1"),
+            ("log.every", self.log.every >= 1, "at least 1"),
+            ("log.checkpoint", self.log.checkpoint >= 1, "at least 1"),
+        )
+        for name, good, wanted in rules:
+            if not good:
+                value: Any = self
+                for part in name.split("."):
+                    value = getattr(value, part)
+                raise ValueError(f"{name} is {value}, and has to be {wanted}")
+
+
+FREE_ON_RESUME = ("optimiser.minutes", "machine", "log", "validation.patience")
+"""Options that may differ between a run and its resumption: no weight depends on them (but see `MachineOptions`)."""
+
+
+def as_json(options: object) -> Any:  # noqa: ANN401  # whatever JSON holds
+    """Options as what JSON can hold: nested dictionaries, paths as text."""
+    if is_dataclass(options):
+        return {f.name: as_json(getattr(options, f.name)) for f in fields(options)}
+    return str(options) if isinstance(options, Path) else options
+
+
+def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+    """Options, as `as_json` gives them, whose values differ, but those that may: `name: old -> new`."""
+    found = []
+    for key in sorted(old.keys() | new.keys()):
+        name, a, b = prefix + key, old.get(key), new.get(key)
+        if name in FREE_ON_RESUME or a == b:
+            continue
+        if isinstance(a, dict) and isinstance(b, dict):
+            found += differences(a, b, f"{name}.")
+        else:
+            found.append(f"{name}: {a} -> {b}")
+    return found
