@@ -1,0 +1,241 @@
+"""`python -m trainer.evaluate`: run trackers and score them, or score result folders of anybody."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from datasets import open_dataset
+from datasets.results import ResultsFolder
+from datasets.spec import parse_spec
+from datasets.video import VideoDataset
+from trainer.evaluate.fractions import Fractions, read_fractions
+from trainer.evaluate.plots import write_fractions_plot, write_report
+from trainer.evaluate.protocol import PROTOCOLS, Protocol
+from trainer.evaluate.recordings import SHOWN, Leniency, score_folder
+from trainer.evaluate.running import run_trackers
+from trainer.evaluate.scores import Scores
+from trainer.evaluate.submission import write_submission
+from trainer.evaluate.tables import FORMATS, fractions_table, per_sequence
+from trainer.evaluate.tracker_spec import Defaults, TrackerSpec, parse_trackers, read_trackers
+from trainer.evaluate.truth import Absent, Truth, read_truth
+from trainer.evaluate.vot_recordings import score_vot_folder, vot_trackers
+from trainer.evaluate.vot_scores import INTERVALS, VotScores
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Run trackers over benchmarks and score them as the paper does; or score result folders of anybody.
+
+    GOT-10k: AO, SR.50, SR.75. OTB-100, UAV123, LaSOT: success and precision scores. VOT: EAO, accuracy, robustness.
+    Boxes are kept as each video ends, and a run that was stopped goes on where it was. docs/evaluation.md shows how
+    to produce each table of the paper.
+
+    Example:
+        python -m datasets synth data/demo --videos 4 --seed 0
+        python -m trainer.evaluate --tracker kcf mosse --dataset synthetic:data/demo
+        python -m trainer.evaluate --results evaluation/results/synthetic-train --dataset synthetic:data/demo
+    """
+
+    dataset: tuple[str, ...]
+    """Benchmarks, each KIND:ROOT[:SPLIT]; for scoring results, annotations:DIR is enough."""
+    tracker: tuple[str, ...] = ()
+    """Trackers to run: tras, trast, trasfust, or a teacher (`python -m teachers list`), under another name and with
+    options as NAME=kcf,key=value. With --results: the trackers to score, all that are there if left out."""
+    trackers: Path | None = None
+    """A YAML file of trackers to run, NAME: {use: trast, weights: W, teacher: kcf}."""
+    teachers: tuple[str, ...] = ()
+    """Teachers that run beside the student in trast (one) and trasfust; written like --tracker, or recorded:DIR for
+    boxes that a tracker wrote."""
+    weights: Path | None = None
+    """The student's weights for tras, trast and trasfust."""
+    results: tuple[Path, ...] = ()
+    """Score these result folders, one per benchmark, instead of running trackers."""
+    out: Path = Path("evaluation")
+    """Where runs put results/<benchmark>/<tracker>/, and the archive for GOT-10k's server."""
+    report: Path | None = None
+    """Write success and precision plots and per-sequence tables (CSV) into this folder."""
+    plots: Literal["svg", "png", "pdf"] = "svg"
+    """The format of the plots."""
+    format: Literal["table", "json", "latex", "markdown"] = "table"
+    """json: a list of one record per tracker and benchmark. latex, markdown: the layout of the paper's tables."""
+    per_sequence: bool = False
+    """Print each tracker's scores per sequence as well, to stderr."""
+    fractions: bool = False
+    """Print who gave which share of the boxes (Figure 6) instead of scores: trast and trasfust."""
+    missing: Literal["refuse", "omit"] = "refuse"
+    """A video without a result is an error, or left out."""
+    unequal: Literal["refuse", "cut", "cut-start", "omit"] = "refuse"
+    """A result of another length than its video is an error, cut at the end (the GOT-10k toolkit) or the start, or left
+    out."""
+    absent: Absent = "protocol"
+    """drop: frames that the benchmark marks as absent do not count; the toolkits of the benchmarks count them."""
+    experiment: Literal["auto", "ope", "supervised"] = "auto"
+    """ope: one pass. supervised: VOT's, with restarts. auto: supervised for vot, else one pass."""
+    interval: tuple[int, int] = INTERVALS["vot2019"]
+    """VOT: the sequence lengths that EAO averages over (VOT2019: 46 291, VOT2018: 100 356)."""
+    exclude: Path | None = None
+    """A text file of videos to leave out, one name per line."""
+    workers: int | None = None
+    """Processes that run trackers; one per core if left out."""
+
+    def run(self) -> int:
+        """Run what is missing, score, print; the exit code is 1 where a tracker failed on a video."""
+        self._check()
+        failed = False
+        scores: list[Scores | VotScores] = []
+        shares: list[Fractions] = []
+        for number, spec in enumerate(self.dataset):
+            kind = parse_spec(spec).kind
+            dataset = open_dataset(spec, self.exclude)
+            supervised = self._supervised(kind)
+            if self.results:
+                folder, names = self.results[number], self.tracker
+            else:
+                folder = self.out / "results" / _label(spec)
+                trackers = self._trackers(kind)
+                names = tuple(tracker.name for tracker in trackers)
+                failed |= self._run_all(trackers, dataset, kind, folder, supervised=supervised)
+            if self.fractions:
+                shares += [read_fractions(folder, name, spec, dataset.names) for name in names]
+            elif supervised:
+                scores += self._scored_vot(folder, names, dataset)
+            else:
+                scores += self._scored(folder, names, dataset, kind)
+        self._print(scores, shares)
+        return int(failed)
+
+    def _check(self) -> None:
+        if self.results and len(self.results) != len(self.dataset):
+            raise ValueError(
+                f"{len(self.results)} --results for {len(self.dataset)} --dataset: give one per benchmark"
+            )
+        if self.results and (self.trackers is not None or self.teachers or self.weights is not None):
+            raise ValueError("--results scores what is there: leave --trackers, --teachers and --weights out")
+        if not self.results and not self.tracker and self.trackers is None:
+            raise ValueError(
+                "give --tracker NAME to run a tracker, or --results DIR to score a results folder"
+            )
+        if self.fractions and self.results and not self.tracker:
+            raise ValueError("--fractions with --results: name the trackers (--tracker trast)")
+        if self.workers is not None and self.workers < 1:
+            raise ValueError(f"--workers {self.workers}: give a positive number")
+        low, high = self.interval
+        if not 0 < low <= high:
+            raise ValueError(f"--interval {low} {high}: give two lengths in frames, the lower first")
+        if len(set(map(_label, self.dataset))) < len(self.dataset) and not self.results:
+            raise ValueError("two --dataset would share one folder of results: run them with an --out each")
+
+    def _trackers(self, kind: str) -> list[TrackerSpec]:
+        defaults = Defaults(self.weights, self.teachers, kind)
+        specs = parse_trackers(self.tracker, defaults)
+        specs += [] if self.trackers is None else read_trackers(self.trackers, defaults)
+        names = [spec.name for spec in specs]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"two trackers are called {' and '.join(sorted(twice))}: give one another name")
+        return specs
+
+    def _supervised(self, kind: str) -> bool:
+        if self.experiment == "supervised" and kind != "vot":
+            raise ValueError(
+                f"the supervised experiment is VOT's: it needs a dataset of kind vot, not {kind}"
+            )
+        return kind == "vot" and self.experiment != "ope"
+
+    def _run_all(
+        self,
+        trackers: Sequence[TrackerSpec],
+        dataset: VideoDataset,
+        kind: str,
+        folder: Path,
+        *,
+        supervised: bool,
+    ) -> bool:
+        """Run all trackers; True if one failed on a video."""
+        if kind == "annotations":
+            raise ValueError("annotations have no images to run a tracker on: give the dataset, or --results")
+        outcomes = run_trackers(
+            trackers,
+            dataset,
+            kind,
+            folder,
+            exclude=self.exclude,
+            workers=self.workers,
+            supervised=supervised,
+        )
+        for tracker in trackers:
+            done = [not message for job, message in outcomes if job.tracker is tracker]
+            if done:
+                print(f"{tracker.name}: {sum(done)} of {len(done)} videos run into {folder}", file=sys.stderr)
+        failures = [
+            f"{job.tracker.name} failed on {job.video}: {message}" for job, message in outcomes if message
+        ]
+        more = [f"and {len(failures) - SHOWN} more failures"] * (len(failures) > SHOWN)
+        for line in failures[:SHOWN] + more:
+            print(line, file=sys.stderr)
+        return bool(failures)
+
+    def _scored(self, root: Path, names: Sequence[str], dataset: VideoDataset, kind: str) -> list[Scores]:
+        folder = ResultsFolder(root, kind)
+        truth = read_truth(dataset, _protocol(dataset, kind), self.absent)
+        if _withheld(truth):
+            for name in names or folder.trackers:
+                path = write_submission(folder, name, truth.names, truth.lengths, self.out / f"{name}.zip")
+                print(
+                    f"{name}: the ground truth is withheld; upload {path} to GOT-10k's server",
+                    file=sys.stderr,
+                )
+            return []
+        scores = []
+        for name in names or folder.trackers:
+            scored, notes = score_folder(folder, name, truth, Leniency(self.missing, self.unequal))
+            scores.append(scored)
+            for note in notes:
+                print(note, file=sys.stderr)
+        if self.report is not None:
+            write_report(self.report / _label(dataset.spec), scores, self.plots)
+        return scores
+
+    def _scored_vot(self, folder: Path, names: Sequence[str], dataset: VideoDataset) -> list[VotScores]:
+        return [
+            score_vot_folder(folder, name, dataset, self.interval, self.missing)
+            for name in names or vot_trackers(folder)
+        ]
+
+    def _print(self, scores: Sequence[Scores | VotScores], shares: Sequence[Fractions]) -> None:
+        if self.fractions:
+            if self.report is not None:
+                write_fractions_plot(self.report / f"fractions.{self.plots}", shares)
+            records = [share.record() for share in shares]
+            print(json.dumps(records, indent=1) if self.format == "json" else fractions_table(shares), end="")
+            if self.format == "json":
+                print()
+        elif scores or self.format == "json":
+            print(FORMATS[self.format](scores), end="")
+        if self.per_sequence:
+            for scored in scores:
+                print(per_sequence(scored.rows(), f"{scored.tracker} on {scored.spec}"), file=sys.stderr)
+
+
+def _label(spec: str) -> str:
+    """The name of a benchmark's folder of results, such as GOT-10k-val or LaSOT."""
+    parsed = parse_spec(spec)
+    dataset = open_dataset(spec)
+    split = getattr(dataset, "split", None)
+    return _protocol(dataset, parsed.kind).benchmark + (f"-{split}" if split else "")
+
+
+def _protocol(dataset: VideoDataset, kind: str) -> Protocol:
+    """The kind's protocol; annotations alone are called after their folder."""
+    if kind == "annotations":
+        return replace(PROTOCOLS[kind], benchmark=dataset.root.resolve().name)
+    return PROTOCOLS[kind]
+
+
+def _withheld(truth: Truth) -> bool:
+    """Whether nothing can be scored because only the first frames have a box (GOT-10k test)."""
+    return truth.protocol is PROTOCOLS["got10k"] and not truth.counted.any()

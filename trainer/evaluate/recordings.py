@@ -1,0 +1,163 @@
+"""Result folders as `trainer.evaluate.scores` wants them, whoever wrote them: complete, or refused in one message."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.boxes import Boxes
+from datasets.errors import DataError
+from datasets.results import MissingResultError, ResultLengthError, ResultsFolder
+from datasets.rows import first_row_columns, parse_rows, read_bytes
+from trainer.evaluate.scores import Scores, score
+from trainer.evaluate.truth import Truth
+
+SHOWN = 5
+"""Faults that one message names; the others are counted."""
+
+MAX_REPETITIONS = 999
+
+
+@dataclass(frozen=True)
+class Leniency:
+    """What is done about results that do not match the dataset.
+
+    Attributes:
+        missing: Refuse, or omit the videos that a tracker has no result for.
+        unequal: Refuse results of another length than the video; `cut` the longer of the two at its end, as the
+            GOT-10k toolkit does with a warning; `cut-start`: at its start (OTB's own runs on Tiger1 begin at frame
+            6, so that published results have 349 rows for 354 frames); or omit such videos.
+    """
+
+    missing: Literal["refuse", "omit"] = "refuse"
+    unequal: Literal["refuse", "cut", "cut-start", "omit"] = "refuse"
+
+
+def score_folder(
+    folder: ResultsFolder, tracker: str, truth: Truth, leniency: Leniency
+) -> tuple[Scores, list[str]]:
+    """Score one tracker of a results folder, all its repetitions.
+
+    Returns:
+        The scores, and what leniency did to them, a sentence per video.
+
+    Raises:
+        DataError: If a result is missing, short, long or not a table of boxes and leniency does not cover it; the
+            message names the files, rows and what to do.
+    """
+    lengths = truth.lengths.tolist()
+    found = folder.read_all(tracker, truth.names, lengths)
+    truth, first, notes = _settled(folder, tracker, truth, found, leniency)
+    runs: list[Sequence[Boxes]] = [first]
+    repetitions = max(folder.repetitions(tracker, name) for name in truth.names)
+    for repetition in range(2, min(repetitions, MAX_REPETITIONS) + 1):
+        again = folder.read_all(tracker, truth.names, truth.lengths.tolist(), repetition)
+        runs.append([_repeated(boxes) for boxes in again])
+    return score(tracker, truth, runs, _speeds(folder, tracker, truth)), notes
+
+
+def _settled(
+    folder: ResultsFolder,
+    tracker: str,
+    truth: Truth,
+    found: Sequence[Boxes | DataError],
+    leniency: Leniency,
+) -> tuple[Truth, list[Boxes], list[str]]:
+    """The ground truth and boxes that are compared, after leniency."""
+    faults: list[tuple[str, DataError]] = []
+    notes: list[str] = []
+    boxes: dict[int, Boxes] = {}
+    for v, (name, result) in enumerate(zip(truth.names, found, strict=True)):
+        if not isinstance(result, DataError):
+            boxes[v] = result
+        elif isinstance(result, MissingResultError) and leniency.missing == "omit":
+            notes.append(f"{tracker} has no result for {name}: left out")
+        elif isinstance(result, ResultLengthError) and leniency.unequal == "omit":
+            notes.append(f"{tracker} on {name}: {result.found} rows for {result.expected} frames: left out")
+        elif isinstance(result, ResultLengthError) and leniency.unequal in {"cut", "cut-start"}:
+            boxes[v] = folder.read(tracker, name)
+            notes.append(f"{tracker} on {name}: {result.found} rows for {result.expected} frames: both cut")
+        else:
+            faults.append((name, result))
+    if faults:
+        raise _refusal(folder, tracker, truth, faults)
+    if not boxes:
+        raise DataError(folder.root, f"{tracker} has no result for any video", "Give another folder")
+    return (*_kept(truth, boxes, at_start=leniency.unequal == "cut-start"), notes)
+
+
+def _kept(truth: Truth, boxes: dict[int, Boxes], *, at_start: bool) -> tuple[Truth, list[Boxes]]:
+    """The videos of `boxes`, each cut to the shorter of truth and result, at the start or at the end."""
+    starts = (np.cumsum(truth.lengths) - truth.lengths).tolist()
+    lengths = {v: min(int(truth.lengths[v]), len(b)) for v, b in boxes.items()}
+    if len(boxes) == len(truth.names) and all(truth.lengths[v] == n for v, n in lengths.items()):
+        return truth, [boxes[v] for v in boxes]
+    skipped = {v: int(truth.lengths[v]) - n if at_start else 0 for v, n in lengths.items()}
+    rows = np.concatenate([starts[v] + skipped[v] + np.arange(n) for v, n in lengths.items()])
+    kept = replace(
+        truth,
+        names=tuple(truth.names[v] for v in boxes),
+        lengths=np.array(list(lengths.values()), np.int64),
+        boxes=truth.boxes[rows],
+        counted=truth.counted[rows],
+        sizes=None if truth.sizes is None else truth.sizes[list(boxes)],
+    )
+    return kept, [boxes[v][len(boxes[v]) - n :] if at_start else boxes[v][:n] for v, n in lengths.items()]
+
+
+def _refusal(
+    folder: ResultsFolder, tracker: str, truth: Truth, faults: Sequence[tuple[str, DataError]]
+) -> DataError:
+    """One error for all faults: the first itself, the others by name."""
+    missing = sum(isinstance(error, MissingResultError) for _, error in faults)
+    unequal = sum(isinstance(error, ResultLengthError) for _, error in faults)
+    first = faults[0][1]
+    ways = ["--missing omit"] * (missing > 0) + ["--unequal cut, cut-start or omit"] * (unequal > 0)
+    remedy = first.remedy + (f" ({', '.join(ways)} on the command line)" if ways else "")
+    if len(faults) == 1:
+        return DataError(first.path, first.problem, remedy, first.row)
+    counts = [
+        (missing, "missing"),
+        (unequal, "of another length"),
+        (len(faults) - missing - unequal, "unreadable"),
+    ]
+    what = ", ".join(f"{n} {kind}" for n, kind in counts if n)
+    listed = "; ".join(f"{name}: {error.problem}" for name, error in faults[:SHOWN])
+    more = f"; and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
+    problem = (
+        f"{len(faults)} of {len(truth.names)} results of {tracker} cannot be scored ({what}): {listed}{more}"
+    )
+    return DataError(folder.root, problem, remedy)
+
+
+def _repeated(boxes: Boxes | DataError) -> Boxes:
+    """A further repetition: it may be missing, but not faulty."""
+    if isinstance(boxes, MissingResultError):
+        return np.empty((0, 4), np.float32)
+    if isinstance(boxes, DataError):
+        raise boxes
+    return boxes
+
+
+def _speeds(folder: ResultsFolder, tracker: str, truth: Truth) -> NDArray[np.float64]:
+    """Frames per second of each video, frames over seconds; NaN without a file of times."""
+    return np.array([_speed(folder.file(tracker, name), name) for name in truth.names])
+
+
+def _speed(boxes: Path, name: str) -> float:
+    """Toolkits write seconds per frame, a column per repetition, NaN or 0 where nothing was measured."""
+    stem = boxes.stem[:-4] if boxes.stem == f"{name}_001" else boxes.stem
+    for path in (boxes.parent / f"{stem}_time.txt", boxes.parent / "times" / f"{stem}_time.txt"):
+        if path.is_file():
+            data = read_bytes(path)
+            seconds = parse_rows(
+                data, path, max(first_row_columns(data), 1), remedy="Write seconds per frame"
+            )
+            measured = seconds[seconds > 0].astype(np.float64)
+            return len(measured) / float(measured.sum()) if len(measured) else float("nan")
+    return float("nan")

@@ -1,0 +1,279 @@
+"""Run a tracker over a dataset: several videos at once, and resumable.
+
+Boxes go to a results folder as each video ends, in the GOT-10k toolkit's layout (of VOT's supervised experiment, in
+VOT's: see `trainer.evaluate.supervised`); a video whose boxes are there is not run again. A video's file of boxes is
+written last, so that a run killed at any moment leaves whole videos only.
+
+    OUT/<tracker>.json                                   what the boxes were made with
+    OUT/<tracker>/<video>/<video>_001.txt                boxes; <video>_time.txt: seconds per frame
+                          <video>_chosen.txt             who gave each frame's box (TRAST, TRASFUST): one name per line
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets import open_dataset
+from datasets.atomic import appearing
+from datasets.boxes import Boxes
+from datasets.command_line import progress
+from datasets.errors import DataError
+from datasets.images import read_image
+from datasets.processes import worker_processes
+from datasets.results import write_results
+from datasets.video import Video, VideoDataset
+from teachers.base import Task, Teacher, TeacherError, checked_box
+from trainer.evaluate.regions import read_polygons
+from trainer.evaluate.supervised import run_file, run_supervised, write_run
+from trainer.evaluate.tracker_spec import TrackerSpec
+from trainer.evaluate.truth import image_size
+
+AHEAD = 2
+"""Videos handed out for each worker: the next is there when a worker gets free."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One tracker on one video.
+
+    Attributes:
+        spec, exclude: The dataset.
+        kind: Its kind, which decides whether the boxes written are 1-based.
+        video: The video's name.
+        tracker: The tracker.
+        folder: Where results go.
+        supervised: Whether this is VOT's supervised experiment, or a single pass.
+    """
+
+    spec: str
+    exclude: Path | None
+    kind: str
+    video: str
+    tracker: TrackerSpec
+    folder: Path
+    supervised: bool = False
+
+    @property
+    def boxes_file(self) -> Path:
+        """The file that is there when the video is done."""
+        if self.supervised:
+            return run_file(self.folder, self.tracker.name, self.video)
+        return self.folder / self.tracker.name / self.video / f"{self.video}_001.txt"
+
+
+@dataclass(frozen=True, eq=False)
+class Tracked:
+    """A tracker's run through a video.
+
+    Attributes:
+        boxes: float32 (T, 4), 0-based.
+        seconds: float64 (T,), in the tracker's own calls, without reading the images.
+        chosen: Who gave each frame's box, T names; empty for a tracker that does not choose.
+    """
+
+    boxes: Boxes
+    seconds: NDArray[np.float64]
+    chosen: tuple[str, ...] = ()
+
+
+def track_video(tracker: Teacher, video: Video) -> Tracked:
+    """Run a tracker through a video from the ground truth of frame 0.
+
+    Raises:
+        TeacherError: If frame 0 has no target, or the tracker gives something that is not a box.
+        DataError: If an image cannot be read.
+        Exception: Whatever the tracker raises.
+    """
+    first = checked_box(video.ground_truth[0], f"{video.name}, ground truth of frame 0")
+    boxes = np.empty((len(video), 4), np.float32)
+    seconds = np.empty(len(video))
+    for t, path in enumerate(video.frames):
+        image = read_image(path) if tracker.needs_images else None
+        began = time.perf_counter()
+        box = tracker.track(image) if t else tracker.start(image, first, Task(video.name, len(video)))
+        seconds[t] = time.perf_counter() - began
+        boxes[t] = checked_box(box, f"frame {t}")
+    chosen = tuple(str(name) for name in getattr(tracker, "chosen", ()))
+    if chosen and len(chosen) != len(video):
+        raise TeacherError(f"the tracker chose {len(chosen)} times in {len(video)} frames")
+    return Tracked(boxes, seconds, chosen)
+
+
+def run_trackers(
+    trackers: Sequence[TrackerSpec],
+    dataset: VideoDataset,
+    kind: str,
+    folder: Path,
+    *,
+    exclude: Path | None = None,
+    workers: int | None = None,
+    supervised: bool = False,
+) -> list[tuple[Job, str]]:
+    """Run each tracker over all videos of a dataset that its results folder lacks.
+
+    Args:
+        trackers: The trackers.
+        dataset: The videos.
+        kind: The dataset's kind (`datasets.spec.KINDS`).
+        folder: The results folder, which holds one folder per tracker.
+        exclude: Videos to leave out, as given to `open_dataset`.
+        workers: Processes; None for one per core.
+        supervised: VOT's supervised experiment instead of a single pass.
+
+    Returns:
+        The jobs that were run now, each with the message of what went wrong, "" if nothing did.
+
+    Raises:
+        ValueError: If a tracker cannot be built.
+        DataError: If the folder holds boxes of this name that were made with something else, or a worker died.
+    """
+    for tracker in trackers:
+        _same_recipe(tracker, folder)
+    jobs = [
+        job
+        for tracker in trackers
+        for name in dataset.names
+        if not (
+            job := Job(dataset.spec, exclude, kind, name, tracker, folder, supervised)
+        ).boxes_file.is_file()
+    ]
+    if not jobs:
+        return []
+    lengths = {name: len(dataset[name]) for name in {job.video for job in jobs}}
+    order = {tracker.name: number for number, tracker in enumerate(trackers)}
+    # Of a tracker's videos the longest first, so that no worker is left alone with one at the end.
+    jobs.sort(key=lambda job: (order[job.tracker.name], -lengths[job.video]))
+    processes = min(workers or _cores(), len(jobs))
+    outcomes = []
+    with progress("frames") as bar:
+        task = bar.add_task(f"tracking {dataset.spec}", total=sum(lengths[job.video] for job in jobs))
+        for job, message in _here(jobs) if processes <= 1 else _spread(jobs, processes, folder):
+            outcomes.append((job, message))
+            bar.advance(task, lengths[job.video])
+    return outcomes
+
+
+def run_job(job: Job) -> str:
+    """Run one video and write its files; the message of what went wrong, or "".
+
+    Raises:
+        ValueError: If the tracker cannot be built.
+    """
+    tracker = _built(job.tracker)
+    dataset = _opened(job.spec, job.exclude)
+    try:
+        written = (
+            _supervised(tracker, dataset, job) if job.supervised else _once(tracker, dataset[job.video], job)
+        )
+    except Exception as error:  # noqa: BLE001 - any error of a tracker is this video's failure, and is reported
+        return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    recipe = _recipe_file(job.tracker, job.folder)
+    if not recipe.is_file():  # not before there is something to describe
+        with appearing(recipe) as temporary:
+            temporary.write_text(json.dumps(job.tracker.recipe(), indent=1, sort_keys=True) + "\n")
+    written()
+    return ""
+
+
+def _once(tracker: Teacher, video: Video, job: Job) -> Callable[[], object]:
+    """Track a video; what is returned writes its files."""
+    tracked = track_video(tracker, video)
+
+    def write() -> None:
+        if tracked.chosen:
+            with appearing(job.boxes_file.with_name(f"{video.name}_chosen.txt")) as temporary:
+                temporary.write_text("".join(f"{name}\n" for name in tracked.chosen), encoding="utf-8")
+        write_results(
+            job.folder, job.tracker.name, video.name, tracked.boxes, seconds=tracked.seconds, kind=job.kind
+        )
+
+    return write
+
+
+def _supervised(tracker: Teacher, dataset: VideoDataset, job: Job) -> Callable[[], object]:
+    video = dataset[job.video]
+    truth = read_polygons(dataset.root / job.video / "groundtruth.txt")
+    run = run_supervised(tracker, video, truth, image_size(video.frames[0]))
+    return lambda: write_run(job.boxes_file, run)
+
+
+def _here(jobs: Sequence[Job]) -> Iterator[tuple[Job, str]]:
+    return ((job, run_job(job)) for job in jobs)
+
+
+def _spread(jobs: Sequence[Job], processes: int, folder: Path) -> Iterator[tuple[Job, str]]:
+    waiting = iter(jobs)
+    with worker_processes(processes) as pool:
+        under_way: dict[Future[str], Job] = {}
+        try:
+            while True:
+                while len(under_way) < AHEAD * processes and (job := next(waiting, None)) is not None:
+                    under_way[pool.submit(_run_job_in_worker, job)] = job
+                if not under_way:
+                    return
+                for future in wait(under_way, return_when=FIRST_COMPLETED).done:
+                    job = under_way.pop(future)
+                    yield job, future.result()
+        except BrokenProcessPool as error:
+            problem = "a worker process died (memory, or a crash in a tracker's native code)"
+            raise DataError(folder, problem, "Run the same command again: whole videos are kept") from error
+        finally:
+            for future in under_way:
+                future.cancel()
+
+
+def _run_job_in_worker(job: Job) -> str:
+    """As `run_job`, with one thread for PyTorch, where a tracker uses it: the processes fill the cores."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    return run_job(job)
+
+
+@lru_cache(maxsize=2)
+def _opened(spec: str, exclude: Path | None) -> VideoDataset:
+    return open_dataset(spec, exclude)
+
+
+_trackers: dict[str, Teacher] = {}
+
+
+def _built(tracker: TrackerSpec) -> Teacher:
+    """A tracker, built once per process and used for one video after the other."""
+    key = repr(tracker)
+    if key not in _trackers:
+        _trackers.clear()
+        _trackers[key] = tracker.build()
+    return _trackers[key]
+
+
+def _same_recipe(tracker: TrackerSpec, folder: Path) -> None:
+    """Make sure that boxes of this name which are there were made with the same thing."""
+    path = _recipe_file(tracker, folder)
+    if path.is_file():
+        if json.loads(path.read_text()) != tracker.recipe():
+            problem = (
+                f"{folder / tracker.name} holds boxes that were made with other options, weights or teachers"
+            )
+            remedy = f"Give another --out or another name (NAME={{use: {tracker.use}, ...}}), or delete both"
+            raise DataError(path, problem, remedy)
+    elif (folder / tracker.name).is_dir() and any((folder / tracker.name).rglob("*_001.txt")):
+        problem = "there is no such file, though there are boxes of this tracker: nobody knows what made them"
+        raise DataError(path, problem, f"Score them with --results {folder}, or give another --out")
+
+
+def _recipe_file(tracker: TrackerSpec, folder: Path) -> Path:
+    return folder / f"{tracker.name}.json"
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

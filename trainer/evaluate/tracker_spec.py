@@ -1,0 +1,145 @@
+"""Which tracker: a teacher of the registry, or one of the paper's three, which hold a student (and teachers).
+
+On the command line trackers and teachers are written alike, see `trainer.trackers.pool`: `kcf`, `K2=kcf,padding=2`,
+`ECO=recorded:/results/OTB100/ECO`. A YAML file holds what does not fit there, in the form of params.yaml's teachers:
+
+    TRAST-K: {use: trast, weights: runs/first/best.safetensors, teacher: kcf}
+    TRASFUST-KE: {use: trasfust, teachers: {KCF: {use: kcf}, ECO: {use: eco}}}
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from blake3 import blake3
+
+from datasets.errors import DataError
+from datasets.rows import read_bytes
+from teachers import registry
+from teachers.base import Teacher
+
+STUDENTS = {
+    "tras": "trainer.trackers:Tras",
+    "trast": "trainer.trackers:Trast",
+    "trasfust": "trainer.trackers:Trasfust",
+}
+"""The paper's trackers (Section 3.5) and what builds them."""
+
+
+@dataclass(frozen=True)
+class TrackerSpec:
+    """A tracker that can be built in any process.
+
+    Attributes:
+        name: What results and tables call it.
+        use: A teacher's name in the registry, or `module:callable`.
+        options: Its options, as YAML gives them.
+    """
+
+    name: str
+    use: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def build(self) -> Teacher:
+        """Build the tracker.
+
+        Raises:
+            ValueError: If there is no such tracker, or an option of it is wrong.
+        """
+        return registry.create(self.use, self.options)
+
+    def recipe(self) -> dict[str, Any]:
+        """All that its boxes depend on beside the video, as JSON; of files named there, the content."""
+        files = sorted(set(_files(self.options)))
+        return {
+            "use": self.use,
+            "options": json.loads(json.dumps(self.options, default=str)),
+            "version": registry.version_of(self.use),
+            "files": {path: blake3(read_bytes(path)).hexdigest(length=16) for path in files},
+        }
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What the command line gives to trackers that hold a student and do not say it themselves.
+
+    Attributes:
+        weights: The student's.
+        teachers: The teachers beside it, as written on the command line.
+        kind: The kind of dataset that recorded teachers' boxes are of.
+    """
+
+    weights: Path | None = None
+    teachers: Sequence[str] = ()
+    kind: str | None = None
+
+
+def parse_trackers(texts: Sequence[str], defaults: Defaults) -> list[TrackerSpec]:
+    """Read trackers as they are written on the command line.
+
+    Raises:
+        ValueError: If one cannot be understood, or lacks weights or teachers.
+    """
+    from trainer.trackers import pool  # torch takes a second to import, which scoring need not pay
+
+    return [_spec(name, entry, defaults) for name, entry in pool.named(texts, defaults.kind).items()]
+
+
+def read_trackers(path: Path, defaults: Defaults) -> list[TrackerSpec]:
+    """Read a YAML file of trackers: name -> {use: ..., option: value}.
+
+    Raises:
+        DataError: If it is not that.
+        ValueError: If a tracker lacks weights or teachers.
+    """
+    remedy = "Write NAME: {use: kcf, option: value}, one tracker per line"
+    try:
+        document = yaml.safe_load(read_bytes(path))
+    except yaml.YAMLError as error:
+        raise DataError(path, f"this is not YAML ({' '.join(str(error).split())})", remedy) from error
+    if not isinstance(document, dict) or not document:
+        raise DataError(path, "this is not a mapping of trackers", remedy)
+    for name, entry in document.items():
+        if not isinstance(entry, dict):
+            raise DataError(path, f"{name} is {entry!r}, not a mapping", remedy)
+    return [_spec(str(name), entry, defaults) for name, entry in document.items()]
+
+
+def _spec(name: str, entry: Mapping[str, Any], defaults: Defaults) -> TrackerSpec:
+    if not name or "/" in name or name.startswith("."):
+        raise ValueError(f"tracker {name!r}: the name becomes a folder's. Write NAME={name}")
+    options = {str(key): value for key, value in entry.items()}
+    use = str(options.pop("use", name))
+    if use not in STUDENTS:
+        return TrackerSpec(name, use, options)
+    if "weights" not in options:
+        if defaults.weights is None:
+            raise ValueError(
+                f"tracker {name}: {use} holds a student. Give its weights: --weights runs/first/best.safetensors"
+            )
+        options["weights"] = str(defaults.weights)
+    wanted = {"trast": "teacher", "trasfust": "teachers"}.get(use)
+    if wanted is not None and wanted not in options:
+        from trainer.trackers import pool
+
+        if not defaults.teachers:
+            raise ValueError(f"tracker {name}: {use} runs beside teachers. Name them: --teachers kcf")
+        options[wanted] = pool.named(defaults.teachers, defaults.kind)
+    return TrackerSpec(name, STUDENTS[use], options)
+
+
+def _files(value: Any) -> Iterator[str]:  # noqa: ANN401 - YAML
+    """All strings in options that name a file."""
+    if isinstance(value, str) and Path(value).is_file():
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _files(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _files(inner)
