@@ -1,0 +1,221 @@
+"""The student as the three trackers use it: looks at pairs of frames, answers with boxes and values."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 - the field's own name for it
+from torch import Tensor
+
+from datasets.boxes import is_valid, overlap
+from datasets.transfer.crop import crop_region
+from teachers.base import Box, Image, Task, TeacherError
+from teachers.options import TeacherConfigError
+from teachers.siamrpn.folding import fold
+from trainer.crops import DEVIATION, MEAN, crop_batch
+from trainer.mdp import clip_box, transition
+from trainer.student import LSTMState, Student, load_student
+from trainer.trackers.memory import PERIOD, Memory
+from trainer.trackers.packed import pack
+
+CONTEXT = 1.5
+"""c: how many times its box a crop is wide and high (Section 4.1)."""
+
+
+class View(NamedTuple):
+    """What a state s_t is made of: ρ(F_{t-1}, F_t, b_{t-1}, c).
+
+    Attributes:
+        before: F_{t-1}, uint8 (H, W, 3), BGR.
+        now: F_t.
+        box: b_{t-1}, (4,).
+    """
+
+    before: Image
+    now: Image
+    box: Box
+
+
+class Answer(NamedTuple):
+    """What the student makes of a state.
+
+    Attributes:
+        box: ψ(a_t, b_{t-1}) with the action clamped to [-1, 1], then clipped by the image.
+        value: v_t, the reward that it expects from here to the end.
+    """
+
+    box: Box
+    value: float
+
+
+class Inference:
+    """A student that is ready to track: folded, packed, without gradients.
+
+    One instance serves any number of targets, each with a `Memory` of its own.
+
+    Args:
+        student: It is copied.
+        device: "cpu", "cuda", "cuda:1" ...
+        period: Updates after which the LSTM returns to its first state, see `Memory`; 0 for never.
+
+    Raises:
+        TeacherConfigError: If there is no such device here, or the period is negative.
+    """
+
+    def __init__(self, student: Student, device: str = "cpu", period: int = PERIOD) -> None:
+        if period < 0:
+            raise TeacherConfigError(f"period = {period}: give the number of updates, or 0 for never")
+        try:
+            torch.empty(0, device=device)
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).partition("\n")[0]
+            raise TeacherConfigError(f"device = {device!r} cannot be used here: {reason}") from error
+        self._device = torch.device(device)
+        self._period = period
+        self._size = student.options.crop_size
+        ready = copy.deepcopy(student).to(self._device).eval()
+        if self._device.type == "cpu":
+            self._student = cast("Student", pack(ready))
+        else:
+            self._student = fold(ready).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        # On the CPU more gains nothing; see benchmarks/trackers.py.
+        self.pays_together = 8 if self._device.type == "cpu" else 256
+        self._empty = student.initial_state(1, self._device)
+        self._mean = torch.tensor(MEAN) * 255
+        self._deviation = torch.tensor(DEVIATION) * 255
+
+    @classmethod
+    def load(cls, weights: Path, device: str = "cpu", period: int = PERIOD, threads: int = 0) -> Inference:
+        """Load a student's file.
+
+        Args:
+            weights: See `load_student`.
+            device: As above.
+            period: As above.
+            threads: Threads of one network call on the CPU, for the whole process; 0 leaves PyTorch's setting.
+
+        Raises:
+            DataError: If the file is missing, damaged, or holds another network.
+        """
+        if threads:
+            torch.set_num_threads(threads)
+        return cls(load_student(weights), device, period)
+
+    def begin(self) -> Memory:
+        """The memory of a new target."""
+        return Memory(LSTMState(*(part.detach() for part in self._empty)), self._period)
+
+    def answer(self, views: Sequence[View], memories: Sequence[Memory], at_least: int = 0) -> list[Answer]:
+        """Look at several states in one call, and keep in the memories what the LSTM remembers of them.
+
+        Views of the same frames and the same box pass through the convolutions once.
+
+        Args:
+            views: K of them, of any videos.
+            memories: One per view.
+            at_least: Fill the batch up to this many, so that its size, on which the last bits of a product may
+                depend, does not vary.
+
+        Returns:
+            K answers.
+
+        Raises:
+            TeacherError: If the student's numbers are not finite.
+        """
+        distinct: dict[tuple[int, int, bytes], int] = {}
+        places = [
+            distinct.setdefault((id(v.before), id(v.now), v.box.tobytes()), len(distinct)) for v in views
+        ]
+        seen = [views[places.index(i)] for i in range(len(distinct))]
+        states = [memory.recall() for memory in memories]
+        states += [self._empty] * (at_least - len(states))
+        places += [0] * (at_least - len(places))
+        with torch.inference_mode():
+            x = self._student.see(*self._crops(seen, at_least))
+            if len(seen) < len(views):
+                x = x[torch.tensor(places, device=self._device)]
+            joined = LSTMState(*(torch.cat(parts) for parts in zip(*states, strict=True)))
+            action, value, state = self._student.decide(x, joined)
+            boxes = _moved(views, action[: len(views)].cpu())
+            values = value.tolist()
+        for k, memory in enumerate(memories):
+            memory.keep(LSTMState(state.hidden[k : k + 1], state.cell[k : k + 1]))
+        return [Answer(box, v) for box, v in zip(boxes, values, strict=False)]
+
+    def _crops(self, views: Sequence[View], at_least: int) -> tuple[Tensor, Tensor]:
+        """Previous and current crops, each (B, 3, size, size), as `trainer.crops.crop_batch` makes them."""
+        batch = max(len(views), at_least)
+        boxes = [region(v.box, v.now.shape[1], v.now.shape[0]) for v in views]
+        images = [v.before for v in views], [v.now for v in views]
+        if self._device.type != "cpu":
+            sizes = torch.tensor([v.now.shape[1::-1] for v in views])
+            windows = torch.cat([torch.zeros_like(sizes), sizes], dim=1)
+            regions = torch.from_numpy(np.stack(boxes))
+            fill = (0, 0) * 3 + (0, batch - len(views))
+            before, now = (F.pad(self._on_device(side, windows, sizes, regions), fill) for side in images)
+            return before, now
+        # A frame is RGB only where it is cropped: turning whole frames would cost more than cropping them.
+        out = np.zeros((2 * batch, self._size, self._size, 3), np.uint8)
+        for side, frames in enumerate(images):
+            for k, (image, box) in enumerate(zip(frames, boxes, strict=True)):
+                height, width = image.shape[:2]
+                crop = crop_region(image, (0, 0, width, height), (width, height), box, self._size, CONTEXT)
+                out[side * batch + k] = crop.pixels[..., ::-1]
+        crops = (torch.from_numpy(out) - self._mean).div_(self._deviation).permute(0, 3, 1, 2)
+        return crops[:batch], crops[batch:]
+
+    def _on_device(self, images: Sequence[Image], windows: Tensor, sizes: Tensor, boxes: Tensor) -> Tensor:
+        pixels = [torch.from_numpy(image).to(self._device).flip(-1) for image in images]
+        return crop_batch(pixels, windows, sizes, boxes, self._size, CONTEXT, self._device)
+
+
+def region(box: Box, width: float, height: float) -> Box:
+    """The box that the crops are made around: no larger than the image, its centre inside.
+
+    A box within the image is its own; for others the authors' `get_crop_bb` does this, so that a tracker that
+    strays still sees the image's border. The arithmetic is float64.
+    """
+    x, y, w, h = (float(v) for v in box)
+    wide, high = min(w, width), min(h, height)
+    cx, cy = (min(max(c, 0.0), far) for c, far in ((x + w / 2, width), (y + h / 2, height)))
+    if (wide, high, cx, cy) == (w, h, x + w / 2, y + h / 2):
+        return box
+    return np.array([cx - wide / 2, cy - high / 2, wide, high], np.float32)
+
+
+def checked_start(image: Image | None, box: Box, task: Task) -> tuple[Image, Box]:
+    """Frame 0 and the target, checked.
+
+    Raises:
+        TeacherError: If there is no image, or the box is not valid or has no pixel in it.
+    """
+    if image is None:
+        raise TeacherError(f"video {task.name}: the student needs the images")
+    height, width = image.shape[:2]
+    if not is_valid(box) or not overlap(box, (0, 0, width, height)) > 0:
+        raise TeacherError(
+            f"video {task.name}: the first box {tuple(float(v) for v in box)} has no pixel in the image of "
+            f"{width} x {height}"
+        )
+    return image, np.array(box, np.float32)
+
+
+def clipped(box: Box, image: Image) -> Box:
+    """A teacher's box as a tracker gives it: clipped as the student's own (see `trainer.mdp.clip_box`)."""
+    height, width = image.shape[:2]
+    result: Box = clip_box(torch.from_numpy(np.asarray(box, np.float32)), width, height).numpy()
+    return result
+
+
+def _moved(views: Sequence[View], actions: Tensor) -> list[Box]:
+    boxes = torch.from_numpy(np.stack([v.box for v in views]))
+    height, width = torch.tensor([v.now.shape[:2] for v in views], dtype=torch.float32).T
+    moved = clip_box(transition(actions.clamp(-1.0, 1.0), boxes), width, height)
+    if not bool(moved.isfinite().all()):
+        raise TeacherError("the student gave a box that is not finite: its weights are broken")
+    return list(moved.numpy())

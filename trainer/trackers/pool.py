@@ -1,0 +1,81 @@
+"""Teachers to run beside the student, as a user names them.
+
+In YAML a mapping as in params.yaml: each name has options, and `use` where the teacher is called otherwise. On a
+command line one string per teacher:
+
+    kcf                                          a teacher of the registry
+    nano,backbone=b.onnx,neckhead=h.onnx         with options, values as YAML has them
+    recorded:/results/GOT-10k/MDNet              boxes that a tracker wrote: its folder
+    recorded:/results/OTB100/ECO,kind=otb        with options of `recorded`
+    fast=kcf,padding=2                           under a name of its own
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from teachers import registry
+from teachers.base import Teacher
+from teachers.options import TeacherConfigError
+from teachers.try_command import parsed
+
+Named = Mapping[str, Mapping[str, Any]]
+"""Names to options, with `use` among them where it is not the name."""
+
+_RECORDED = "recorded:"
+_NAME = re.compile(r"([^=,:/\\]+)=(.+)", re.DOTALL)
+
+
+def named(teachers: Sequence[str] | Named, kind: str | None = None) -> dict[str, dict[str, Any]]:
+    """All teachers in YAML's form.
+
+    Args:
+        teachers: In either form.
+        kind: The kind of dataset that recordings are of, unless they say so themselves.
+
+    Raises:
+        TeacherConfigError: If a string is in no such form, or two teachers have one name.
+    """
+    if not isinstance(teachers, Mapping):
+        pairs = [_read(text, kind) for text in teachers]
+        names = [name for name, _ in pairs]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise TeacherConfigError(
+                f"two teachers are called {' and '.join(sorted(twice))}: write NAME={sorted(twice)[0]} for one of them"
+            )
+        return dict(pairs)
+    return {name: dict(options) for name, options in teachers.items()}
+
+
+def create(teachers: Sequence[str] | Named, kind: str | None = None) -> dict[str, Teacher]:
+    """Build teachers, by their names.
+
+    Raises:
+        TeacherConfigError: See `named` and `teachers.registry.create`.
+        DataError: If there are no such results.
+    """
+    built = {}
+    for name, options in named(teachers, kind).items():
+        use = options.pop("use", name)
+        built[name] = registry.create(str(use), options)
+    return built
+
+
+def _read(text: str, kind: str | None) -> tuple[str, dict[str, Any]]:
+    match = _NAME.fullmatch(text)
+    name, rest = (match[1], match[2]) if match else ("", text)
+    use, *options = rest.split(",")
+    try:
+        values = parsed(options)
+    except ValueError as error:
+        raise TeacherConfigError(f"teacher {text!r}: {error}; write NAME,key=value,key=value") from error
+    if not use.startswith(_RECORDED):
+        return name or use, {"use": use, **values}
+    folder = Path(use.removeprefix(_RECORDED))
+    if not folder.name or folder.parent == folder:
+        raise TeacherConfigError(f"teacher {text!r}: write recorded:RESULTS/TRACKER")
+    recorded = {"use": "recorded", "results": str(folder.parent), "tracker": folder.name}
+    return name or folder.name, {**recorded, **({"kind": kind} if kind else {}), **values}
