@@ -37,8 +37,7 @@ def clip(seed: int, index: int, length: int = 16, size: tuple[int, int] = (320, 
         raise ValueError(f"length = {length}: a clip has at least three frames")
     scene = plan(seed, index, length, size)
     images = np.stack([scene.draw(t) for t in range(length)])
-    boxes = np.stack([scene.box(t) for t in range(length)])
-    corners = to_corners(boxes)
+    corners = to_corners(scene.boxes)
     width, height = size
     low = np.minimum(corners[:, :2].clip(0), [width - 1, height - 1])
     high = np.maximum(np.minimum(corners[:, 2:], [width, height]), low + 1)

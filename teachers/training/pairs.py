@@ -52,7 +52,7 @@ def pair(seed: int, index: int, search: int = 255) -> Pair:
     """
     scene = plan(seed, index, 2)
     rng = np.random.default_rng([seed, 3, index])
-    first, second = scene.box(0), scene.box(1)
+    first, second = scene.boxes
     x, y = (float(v) for v in centres(first))
     exemplar = _cut(scene, 0, window_at((x, y), max(round(context_side(first[2], first[3])), 2)), EXEMPLAR)
     scale = EXEMPLAR / context_side(second[2], second[3]) * float(np.exp(rng.uniform(-SCALE, SCALE)))

@@ -7,6 +7,7 @@ consecutive frames (`clips`). Only the part of the image that is asked for is ev
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import count
 
 import cv2
 import numpy as np
@@ -31,6 +32,9 @@ from teachers.training.things import KINDS, Limb, Surfaces, Thing, make_thing, s
 SCENES_PER_BANK = 3000
 """Scenes that share one bank of surfaces."""
 
+THINNEST = 3.0
+"""Pixels that a target's box is wide and high at least."""
+
 
 @dataclass(frozen=True, eq=False)
 class Actor:
@@ -52,6 +56,7 @@ class Scene:
         target: What the boxes are around.
         front: From back to front; at moment 0 they are not there, so that the target is seen whole.
         lenses: One per moment.
+        boxes: (T, 4) the target's, (x, y, w, h), as if nothing hid it; they may leave the image.
     """
 
     size: tuple[int, int]
@@ -61,10 +66,7 @@ class Scene:
     target: Actor
     front: tuple[Actor, ...]
     lenses: tuple[Lens, ...]
-
-    def box(self, moment: int) -> NDArray[np.float64]:
-        """The target's box (x, y, w, h), float64, as if nothing hid it; it may leave the image."""
-        return tight_box(draw_limbs(self.target.thing.limbs, self.target.poses, moment))
+    boxes: NDArray[np.float64]
 
     def draw(self, moment: int, window: tuple[int, int, int, int] | None = None) -> Image:
         """Draw a part of the image.
@@ -233,9 +235,17 @@ class Planner:
             for t, g in enumerate(gain[:, None] * tint)
         )
 
-    def scene(self) -> Scene:
-        """Draw the whole plan."""
+    def scene(self) -> Scene | None:
+        """Draw the whole plan; None if the target is so thin that it cannot be seen."""
         target = self.target()
+        try:
+            boxes = np.stack(
+                [tight_box(draw_limbs(target.thing.limbs, target.poses, t)) for t in range(self.length)]
+            )
+        except ValueError:
+            return None
+        if boxes[:, 2:].min() < THINNEST:
+            return None
         others, front = self.others(target), self.occluders(target)
         kept = int(self.rng.integers(0, len(others) + 1))
         surface = self.surfaces[self.rng.integers(len(self.surfaces))]
@@ -247,7 +257,14 @@ class Planner:
         ]
         behind = [a for a in others if a not in far_enough]
         return Scene(
-            self.size, surface, self.views(), tuple(behind), target, (*far_enough, *front), self.lenses()
+            self.size,
+            surface,
+            self.views(),
+            tuple(behind),
+            target,
+            (*far_enough, *front),
+            self.lenses(),
+            boxes,
         )
 
 
@@ -262,5 +279,10 @@ def plan(seed: int, index: int, length: int, size: tuple[int, int] | None = None
     """
     if length < 2:
         raise ValueError(f"length = {length}: a scene has at least two moments")
-    rng = np.random.default_rng([seed, 2, index, length])
-    return Planner(rng, bank(seed, index // SCENES_PER_BANK), length, size).scene()
+    surfaces = bank(seed, index // SCENES_PER_BANK)
+    for attempt in count():
+        rng = np.random.default_rng([seed, 2, index, length, *([attempt] if attempt else [])])
+        scene = Planner(rng, surfaces, length, size).scene()
+        if scene is not None:
+            return scene
+    raise AssertionError("unreachable: attempts never end")

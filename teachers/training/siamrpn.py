@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import platform
@@ -272,6 +273,7 @@ class Train:
             found[kind] = {"mean": asdict(mean(each.values())), **{k: asdict(v) for k, v in each.items()}}
         return {
             "what": WHAT,
+            "sha256": hashlib.sha256(self.out.read_bytes()).hexdigest(),
             "command": "python -m teachers.training.siamrpn",
             "seed": self.seed,
             "minutes": round(reached.seconds / 60, 1),
