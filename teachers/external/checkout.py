@@ -37,18 +37,15 @@ def check_choice(folder: Path, pattern: str, wanted: str, what: str) -> None:
 
     Args:
         folder: Where they are.
-        pattern: What all of them match.
+        pattern: What all of them match: the name is the file's, or its folder's where the pattern has a folder.
         wanted: The one wanted.
         what: What they are called.
 
     Raises:
         DataError: If it is not there; the message lists those that are.
     """
-    found = sorted(
-        path.stem if path.suffix == ".py" else path.parent.name
-        for path in folder.glob(pattern)
-        if path.name != "__init__.py" or "/" in pattern
-    )
+    found = sorted(path.parent.name if "/" in pattern else path.stem for path in folder.glob(pattern))
+    found = [name for name in found if name != "__init__"]
     if wanted not in found:
         raise DataError(
             folder, f"there is no {what} {wanted!r}", f"Choose one of {', '.join(found) or '(none)'}"

@@ -7,17 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import DirectoryPath, Field, FilePath
+from pydantic import DirectoryPath, FilePath
 
 from datasets.errors import DataError
 from teachers.external.checkout import check_choice, check_project
 from teachers.external.teacher import REVISION, External, Order
 from teachers.options import Factory, TeacherConfigError
-
-Threads = Annotated[int, Field(ge=1)]
-Seconds = Annotated[float, Field(gt=0)]
 
 Start = Literal["centre", "pysot-init"]
 """Where pysot's tracker takes the target's centre to be: see `teachers.siamrpn.variants.Start`."""
@@ -32,9 +29,9 @@ class PyTracking(External):
         checkout: The checkout's folder.
         weights: The network's file, or the folder of networks that its settings call network_path.
         device: "cpu", "cuda", "cuda:1" ...
-        threads: Threads of the tracker's process on the CPU; boxes are equal only for equal numbers.
+        threads: int of the tracker's process on the CPU; boxes are equal only for equal numbers.
         python: The interpreter of an environment in which the checkout works; None is this one.
-        patience: Seconds without an answer (importing, the first frame, a frame) that mean that it hangs.
+        patience: float without an answer (importing, the first frame, a frame) that mean that it hangs.
         trust_weights: Whether the file of weights may run code while it is loaded.
 
     Raises:
@@ -50,9 +47,9 @@ class PyTracking(External):
         checkout: DirectoryPath,
         weights: Path,
         device: str = "cpu",
-        threads: Threads = 1,
+        threads: int = 1,
         python: FilePath | None = None,
-        patience: Seconds = 300.0,
+        patience: float = 300.0,
         trust_weights: bool = False,
     ) -> None:
         tracker, _, parameters = experiment.partition("/")
@@ -82,9 +79,9 @@ class PySot(External):
         checkout: The checkout's folder.
         weights: The experiment's checkpoint.
         device: "cpu", "cuda", "cuda:1" ...
-        threads: Threads of the tracker's process on the CPU; boxes are equal only for equal numbers.
+        threads: int of the tracker's process on the CPU; boxes are equal only for equal numbers.
         python: The interpreter of an environment in which the checkout works; None is this one.
-        patience: Seconds without an answer (importing, the first frame, a frame) that mean that it hangs.
+        patience: float without an answer (importing, the first frame, a frame) that mean that it hangs.
         trust_weights: Whether the file of weights may run code while it is loaded.
         start: Where the target's centre is at the start: see `Start`.
 
@@ -101,9 +98,9 @@ class PySot(External):
         checkout: DirectoryPath,
         weights: FilePath,
         device: str = "cpu",
-        threads: Threads = 1,
+        threads: int = 1,
         python: FilePath | None = None,
-        patience: Seconds = 300.0,
+        patience: float = 300.0,
         trust_weights: bool = False,
         start: Start = "centre",
     ) -> None:

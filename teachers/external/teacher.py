@@ -24,6 +24,10 @@ Noted = TypeVar("Noted", bound=Exception)
 REVISION = 1
 """Raise it when the adapters or the repairs change anybody's boxes."""
 
+IDLE = 60.0
+"""Seconds after which a worker that was never given a video leaves, and its network's memory with it: a run that only
+checks its settings hands the work to other processes."""
+
 
 @dataclass(frozen=True)
 class Order:
@@ -72,6 +76,11 @@ class External:
     def __init__(self, order: Order) -> None:
         if sys.platform == "win32":
             raise TeacherConfigError(f"teacher {order.use!r}: workers need Linux or macOS")
+        if order.threads < 1 or not order.patience > 0:
+            raise TeacherConfigError(
+                f"teacher {order.use!r}: threads = {order.threads!r}, patience = {order.patience!r}: give a number "
+                "of threads from 1, and a number of seconds above 0"
+            )
         self._order = order
         self._task = Task("", 0)
         self._frame = 0
@@ -119,7 +128,7 @@ class External:
             ) from error
         self._end = weakref.finalize(self, self._worker.close)
         try:
-            answer = self._worker.ask({**order.message, "frames": self._worker.frames})
+            answer = self._worker.ask({**order.message, "frames": self._worker.frames, "idle": IDLE})
         except WorkerLostError as lost:
             problem = f"the process for {order.use}, with {python}, {lost.what} while it was being set up"
             said = lost.last_words.splitlines()

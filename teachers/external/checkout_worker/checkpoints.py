@@ -20,6 +20,7 @@ import torch
 from .refusal import Refusal
 
 AGAIN = "Download the checkpoint again, or name the right file"
+OTHER = "It is another network's: name the checkpoint of this one"
 TRUST = (
     "Load it where you trust it and save its state_dict alone; or, if you trust whoever made this file with this "
     "machine, give the option trust_weights: true"
@@ -147,7 +148,7 @@ def check_fit(path: str, missing: list[str], total: int, network: str, tolerated
         raise Refusal(
             path,
             f"this checkpoint does not fit {network}: {len(missing)} tensors are missing: {shown}",
-            "It is another network's: name the checkpoint of this one",
+            OTHER,
         )
     if missing:
         print(f"{path}: {len(missing)} tensors of {network} are missing: {shown}", file=sys.stderr)
@@ -172,15 +173,18 @@ def install(trust: bool) -> None:
     fit = torch.nn.Module.load_state_dict
 
     def load_state_dict(self: Any, state_dict: Any, strict: bool = True, **options: Any) -> Any:  # noqa: ANN401
-        answer = fit(self, state_dict, strict=strict, **options)
-        if not strict:  # a tenth, because old files lack what a network was given later
+        network = type(self).__name__
+        try:
             try:
-                check_fit(
-                    last[0], list(answer.missing_keys), len(self.state_dict()), type(self).__name__, 0.1
-                )
-            except Refusal as refusal:
-                refusals.append(refusal)
-                raise
+                answer = fit(self, state_dict, strict=strict, **options)
+            except RuntimeError as error:
+                problem = f"this checkpoint does not fit {network}: {' '.join(str(error).split())}"
+                raise Refusal(last[0], problem, OTHER) from error
+            if not strict:  # a tenth, because old files lack what a network was given later
+                check_fit(last[0], list(answer.missing_keys), len(self.state_dict()), network, 0.1)
+        except Refusal as refusal:
+            refusals.append(refusal)
+            raise
         return answer
 
     torch.load = load

@@ -17,10 +17,6 @@ from typing import Any, BinaryIO
 from .channel import Message, receive, send
 from .refusal import Refusal, told
 
-IDLE = 60.0
-"""Seconds after which a worker that was never given a video leaves: a run that only checks its settings and hands
-the work to other processes does not keep a network in memory."""
-
 
 def main() -> None:
     """Serve the process that started this one, until it is gone."""
@@ -41,8 +37,8 @@ def main() -> None:
         os._exit(1)
     frames = _Frames(order["frames"])
     try:
-        message = messages.get(timeout=IDLE)
-    except queue.Empty:
+        message = messages.get(timeout=order["idle"])
+    except queue.Empty:  # a run that only checks its settings, and has the work done by other processes
         os._exit(0)
     while True:
         send(answers, _answer(driver, message, frames, order["checkout"]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -56,8 +57,11 @@ def import_torchvision() -> None:
     """Import torchvision, whichever build it is, with the addresses of weights that `ltr` imports from it.
 
     A build for CUDA beside a PyTorch without it cannot register its operators, and its import fails on their
-    names. The networks use none of them, so that empty definitions are enough.
+    names. The networks use none of them, so that empty definitions are enough. Where there is no torchvision, the
+    import in the checkout will say so.
     """
+    if importlib.util.find_spec("torchvision") is None:
+        return
     try:
         importlib.import_module("torchvision")
     except RuntimeError as error:
