@@ -24,7 +24,8 @@ from teachers.siamrpn.factory import SLIM_WEIGHTS
 from teachers.training.clips import clip
 from teachers.training.pairs import pair
 from teachers.training.poses import draw_limbs, drawn_poses, tight_box
-from teachers.training.siamrpn import SEARCH, SIDE, Learner, Pairs, Train, schedule
+from teachers.training.siamrpn import Train
+from teachers.training.siamrpn_learner import SEARCH, SIDE, Learner, Pairs, schedule
 from teachers.training.siamrpn_loss import loss, overlaps, targets
 from teachers.training.starting_filters import gabor_filters
 from teachers.training.surfaces import bank
@@ -43,13 +44,13 @@ def _one_thread():
 
 
 def test_a_pair_is_a_function_of_seed_and_index():
-    first = pair(5, 17)
-    pair(5, 18)
+    first = pair(0, 17)
+    pair(0, 18)
     bank.cache_clear()
-    again = pair(5, 17)
+    again = pair(0, 17)
     for name in ("exemplar", "search", "box"):
         np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
-    assert not np.array_equal(first.search, pair(5, 18).search)
+    assert not np.array_equal(first.search, pair(0, 18).search)
     assert not np.array_equal(first.search, pair(6, 17).search)
 
 
@@ -78,7 +79,9 @@ def test_a_clips_boxes_lie_in_its_images_and_move_smoothly(index, length):
 
 
 def test_consecutive_frames_of_clips_overlap():
-    steps = [overlap(c.boxes[1:], c.boxes[:-1]).mean() for c in (clip(1, i, 8) for i in range(12))]
+    steps = [
+        overlap(c.boxes[1:], c.boxes[:-1]).mean() for c in (clip(0, i, 6, (240, 180)) for i in range(10))
+    ]
     assert np.mean(steps) > 0.7
 
 
@@ -96,8 +99,8 @@ def test_the_box_is_the_silhouettes_extent(size):
     box = tight_box(draw_limbs(Thing("disc", (part,)).limbs, poses, 1))
     corners = outline @ poses.matrix(1)[:, :2].T + poses.matrix(1)[:, 2]
     bent = 0.0 if poses.bend is None else np.abs(poses.bend[1]).max() * size
-    np.testing.assert_allclose(box[:2], corners.min(axis=0), atol=0.8 + bent)
-    np.testing.assert_allclose(box[:2] + box[2:], corners.max(axis=0), atol=0.8 + bent)
+    np.testing.assert_allclose(box[:2], corners.min(axis=0), atol=0.5 + size / 100 + bent)
+    np.testing.assert_allclose(box[:2] + box[2:], corners.max(axis=0), atol=0.5 + size / 100 + bent)
 
 
 # The loss
@@ -169,13 +172,13 @@ def test_the_learning_rate_rises_then_falls():
 
 def test_training_writes_weights_goes_on_and_its_weights_track(tmp_path):
     out = tmp_path / "slim.safetensors"
-    arguments = ["--out", str(out), "--batch", "2", "--workers", "0", "--seed", "3"]
-    assert run_only_command(Train, "train", [*arguments, "--minutes", "0.01"]) == 0
+    arguments = ["--out", str(out), "--batch", "2", "--workers", "0", "--seed", "0"]
+    assert run_only_command(Train, "train", [*arguments, "--steps", "1"]) == 0
     first = json.loads(out.with_suffix(".json").read_text())
-    assert run_only_command(Train, "train", [*arguments, "--minutes", "0.03", "--resume"]) == 0
+    assert run_only_command(Train, "train", [*arguments, "--steps", "3", "--resume"]) == 0
     record = json.loads(out.with_suffix(".json").read_text())
-    assert record["steps"] > first["steps"] >= 1 and record["pairs"] == 2 * record["steps"]
-    assert record["seed"] == 3 and "not the published SiamRPN" in record["what"]
+    assert (first["steps"], record["steps"], record["pairs"]) == (1, 3, 6)
+    assert record["seed"] == 0 and "not the published SiamRPN" in record["what"]
     assert record["sha256"] == hashlib.sha256(out.read_bytes()).hexdigest()
     made = clip(0, 1, 3)
     teacher = SiamRpn(weights=out, variant="slim", threads=1)
@@ -212,7 +215,7 @@ def test_without_options_the_slim_network_tracks_and_beats_a_box_that_stays():
     teacher = registry.create("siamrpn", {"threads": 1})
     ours, still = [], []
     for index in range(12):
-        made = clip(77, index, 14)
+        made = clip(0, 500 + index, 14)
         teacher.start(made.images[0], made.boxes[0], Task(str(index), 14))
         boxes = np.stack([teacher.track(image) for image in made.images[1:]])
         ours.append(overlap(boxes, made.boxes[1:]).mean())
