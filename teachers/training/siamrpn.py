@@ -144,11 +144,9 @@ class Train:
             torch.save({"learner": learner.state(), **asdict(reached)}, path)
 
     def _write(self, learner: Learner, reached: Progress) -> None:
+        # Kernels as float16. Variances of raw images (0 to 255) are beyond it, and vectors weigh nothing.
         state = {
-            key: value.detach()
-            .cpu()
-            .contiguous()
-            .to(torch.float16 if value.is_floating_point() else value.dtype)
+            key: value.detach().cpu().contiguous().to(torch.float16 if value.ndim > 1 else torch.float32)
             for key, value in learner.network.state_dict().items()
             if not key.endswith("num_batches_tracked")
         }
