@@ -120,11 +120,16 @@ class Fake:
         self.params = params
 
     def initialize_features(self):
-        self.params.net.initialize()
+        if not getattr(self, 'features_initialized', False):
+            self.params.net.initialize()
+            torch.rand(7)
+        self.features_initialized = True
         assert not self.params.use_gpu and not self.params.net.use_gpu
 
     def initialize(self, image, info):
+        self.initialize_features()
         self.box = info['init_bbox']
+        self.jitter = torch.rand(1).item()
         self.kind = self.box[2]
         self.params.drift += 1
         if self.kind == 110:
@@ -165,7 +170,7 @@ class Fake:
         features = torch.from_numpy(image[None, None, :, :, 0].astype(np.float32))  # red
         roi = torch.tensor([[0.0, 2.0, 3.0, 8.0, 7.0]])
         red = self.params.net.net.pool(features, roi).mean()
-        draws = [np.random.rand(), torch.rand(1).item()]
+        draws = [np.random.rand() + self.jitter, torch.rand(1).item()]
         step = self.params.net.net.step.detach()
         return {'target_bbox': [self.box[0] + step[0] + draws[0], self.box[1] + draws[1], self.box[2] + red,
                                 self.box[3] + self.params.drift]}

@@ -53,6 +53,7 @@ class PyTracking:
         self.weights = [self._found(owner, weights) for owner in _parts(settings.values(), "net_path")]
         try:
             tracker_object = self._kind(self._params)
+            made = dict(vars(tracker_object))
             if hasattr(tracker_object, "initialize_features"):
                 tracker_object.initialize_features()
         except Exception as error:
@@ -60,6 +61,9 @@ class PyTracking:
                 raise checkpoints.refusals[-1] from error
             raise import_refusal(error, self._checkout, MADE_FOR, ("pytracking", "ltr")) from error
         self._settings = dict(settings)
+        # What a tracker knows once its networks are loaded: without it, each would load them again, and draw the
+        # random numbers with which networks begin.
+        self._loaded = {k: v for k, v in vars(tracker_object).items() if k not in made or v is not made[k]}
 
     def _prepare(self, networks: str, trust: bool) -> None:
         """Repair, then import the two packages of the checkout."""
@@ -99,6 +103,7 @@ class PyTracking:
         vars(self._params).clear()
         vars(self._params).update(self._settings)
         self._tracker = self._kind(self._params)
+        vars(self._tracker).update(self._loaded)
         self._tracker.visdom = None
         self._previous: dict[str, Any] = self._tracker.initialize(_rgb(image), {"init_bbox": box}) or {}
 
