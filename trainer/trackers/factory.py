@@ -44,7 +44,7 @@ class Trast(TrastTracker):
 
     Args:
         weights: As of `Tras`, like all that is not named here.
-        teacher: A string or a mapping of one teacher, see `trainer.trackers.pool`.
+        teacher: As a string or a mapping of one, see `trainer.trackers.pool`.
         device: See `Tras`.
         period: See `Tras`.
         threads: See `Tras`.
