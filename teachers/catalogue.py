@@ -46,6 +46,7 @@ def load(target: str) -> Any:  # noqa: ANN401 - whatever is there
 
 
 _OPENCV = "Apache-2.0"
+_PAPER = "Dunnhofer et al., Tracking-by-Trackers with a Distilled and Reinforced Model, ACCV 2020"
 
 CATALOGUE = (
     Entry(
@@ -222,5 +223,35 @@ CATALOGUE = (
         "Apache-2.0, not part of this project; weights as that project says",
         "teachers.external.named:PySot",
         needs=("checkout", "weights"),
+    ),
+    Entry(
+        "tras",
+        "the paper's student alone",
+        _PAPER,
+        "MIT",
+        "trainer.trackers:Tras",
+        needs=("weights",),
+        remedy="weights is a student of `python -m trainer`, or the authors' checkpoint",
+        light=False,
+    ),
+    Entry(
+        "trast",
+        "the student, corrected by one teacher that runs beside it",
+        _PAPER,
+        "MIT",
+        "trainer.trackers:Trast",
+        needs=("weights", "teacher"),
+        remedy="weights is a student's file; teacher is such as kcf, or recorded:RESULTS/TRACKER",
+        light=False,
+    ),
+    Entry(
+        "trasfust",
+        "the best of several teachers at every frame, as the student judges them",
+        _PAPER,
+        "MIT",
+        "trainer.trackers:Trasfust",
+        needs=("weights", "teachers"),
+        remedy="weights is a student's file; teachers is a list such as [kcf, eco]",
+        light=False,
     ),
 )
