@@ -35,7 +35,8 @@ def augmented(region: Floats) -> list[Floats]:
         cv2.sepFilter2D(region, -1, _bell(columns), _bell(rows), borderType=cv2.BORDER_CONSTANT)
         for rows, columns in _BLURS
     ]
-    return [region, *moved, region[:, ::-1], *turned, *blurred]
+    mirrored = cv2.flip(region, 1)
+    return [np.asarray(one, dtype=np.float32) for one in (region, *moved, mirrored, *turned, *blurred)]
 
 
 def kept_channels(channels: int, generator: np.random.Generator) -> Floats:
@@ -44,16 +45,15 @@ def kept_channels(channels: int, generator: np.random.Generator) -> Floats:
     return (kept / (1 - _DROPPED_SHARE)).astype(np.float32)
 
 
-def _turned(region: Floats, angle: float) -> Floats:
+def _turned(region: Floats, angle: float) -> cv2.typing.MatLike:
     """Turned around its middle, counter-clockwise for positive angles."""
     middle = (region.shape[0] - 1) / 2
     turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
     matrix = np.column_stack([turn, middle - turn @ (middle, middle)])
     side = region.shape[0]
-    turned = cv2.warpAffine(
+    return cv2.warpAffine(
         region, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
-    return np.asarray(turned, dtype=np.float32)
 
 
 def _bell(sigma: float) -> NDArray[np.float64]:

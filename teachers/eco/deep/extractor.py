@@ -1,4 +1,9 @@
-"""The two feature maps of search regions, as fast as a processor allows."""
+"""The two feature maps of search regions, as fast as a processor allows.
+
+Five regions of 240 x 240 pixels take 18 GFLOP. The convolutions run at a processor's peak in channels-last order,
+batch normalisation is folded into them, and both networks' first layers, which see the same pixels, are one. What
+follows that layer walks its 9 MB once (`teachers.eco.deep.front`).
+"""
 
 from __future__ import annotations
 
@@ -8,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from teachers.eco.deep.front import front
 from teachers.eco.deep.network import TwoNetworks
 from teachers.siamrpn.acceleration import accelerate
 from teachers.siamrpn.folding import fold
@@ -16,6 +22,7 @@ Floats = NDArray[np.float32]
 
 _MEAN = (0.485, 0.456, 0.406)
 _DEVIATION = (0.229, 0.224, 0.225)
+"""Of red, green and blue, from 0 to 1."""
 
 
 class Extractor:
@@ -26,29 +33,42 @@ class Extractor:
     """
 
     def __init__(self, networks: TwoNetworks) -> None:
-        networks.eval().requires_grad_(False)
-        # bn1 is folded apart: the convolution registered before it is the other network's.
-        self._net = accelerate(fold(networks).to(memory_format=torch.channels_last))
+        with torch.inference_mode():
+            fold(networks)
+            first, other = networks.vggmconv1, networks.conv1
+            assert first.bias is not None and other.bias is not None
+            # Regions are BGR, 0 to 255, minus the mean: the deviation is the weights' business. The mean is not,
+            # for what lies outside the region is the mean.
+            deviation = 255 * torch.tensor(_DEVIATION)[:, None, None]
+            weight = torch.cat([first.weight, other.weight]) / deviation
+            self._weight = weight.flip(1).contiguous(memory_format=torch.channels_last)
+            self._bias = torch.cat([first.bias, other.bias])
+            self._mean = 255 * torch.tensor(_MEAN).flip(0)[:, None, None]
+            for layer in (networks.layer1, networks.layer2, networks.layer3):
+                layer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+                accelerate(layer)
+            self._rest = torch.nn.Sequential(networks.layer1, networks.layer2, networks.layer3)
 
     def __call__(self, regions: list[Floats]) -> tuple[Tensor, Tensor]:
         """Shallow and deep maps, float32 (N, cells, cells, channels), each of mean square 1.
 
         Args:
-            regions: Each float32 (side, side, 3), BGR, 0 to 255.
+            regions: Each float32 (side, side, 3), BGR, 0 to 255; the side is a multiple of 4.
         """
-        x = torch.from_numpy(np.stack(regions)).flip(-1) / 255
-        x = ((x - torch.tensor(_MEAN)) / torch.tensor(_DEVIATION)).permute(0, 3, 1, 2)
-        net = self._net
-        shallow = functional.relu_(net.vggmconv1(x))
-        square = functional.pad((shallow * shallow), (0, 0, 0, 0, 2, 2))
-        mean = sum(square[:, i : i + 96] for i in range(5)) / 5
-        shallow = functional.avg_pool2d(shallow / (2 + 5e-4 * mean) ** 0.75, 2)
-        deep = functional.max_pool2d(functional.relu_(net.conv1(x)), 3, 2, 1)
-        deep = net.layer3(net.layer2(net.layer1(deep)))
+        side = regions[0].shape[0]
+        shallow = torch.empty(len(regions), side // 4, side // 4, len(self._bias) - 64)
+        pooled = torch.empty(len(regions), side // 4, side // 4, 64)
+        for region, one, other in zip(regions, shallow, pooled, strict=True):
+            # One by one, for the result to stay in the cache.
+            x = torch.from_numpy(region).permute(2, 0, 1)[None] - self._mean
+            front(functional.conv2d(x, self._weight, self._bias, 2, 3), one, other)
+        deep = self._rest(pooled.permute(0, 3, 1, 2)).permute(0, 2, 3, 1).contiguous()
         return _normalised(shallow), _normalised(deep)
 
 
 def _normalised(maps: Tensor) -> Tensor:
-    maps = maps.permute(0, 2, 3, 1).contiguous()
-    scale = torch.rsqrt((maps * maps).mean(dim=(1, 2, 3), keepdim=True) + 1e-10)
-    return maps * scale
+    """Scale each of the maps, in place."""
+    count = maps[0].numel()
+    norms = torch.linalg.vector_norm(maps.view(len(maps), -1), dim=1)
+    maps *= torch.rsqrt(norms * norms / count + 1e-10)[:, None, None, None]
+    return maps

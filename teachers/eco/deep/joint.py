@@ -9,11 +9,10 @@ taken as constant.
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from teachers.eco.conjugate_gradient import diagonal, energy_of
+from teachers.eco.deep.bilinear import Samples
 from teachers.eco.layout import Layout
 from teachers.eco.regularisation import Regulariser
 from teachers.eco.vectors import advance, inner, multiply, redirect
@@ -27,7 +26,6 @@ SHARES = 0.3, 0.15
 
 _PROJECTION_COST = 5e-8
 _PROJECTION_DIAGONAL = 35.0
-_CHUNK = 64
 
 
 class FirstFrame:
@@ -45,32 +43,26 @@ class FirstFrame:
         energy: Mean squared samples under the first projection, float32 (size,).
     """
 
-    def __init__(self, layout: Layout, regulariser: Regulariser, series: Tensor, axes: Floats) -> None:
+    def __init__(self, layout: Layout, regulariser: Regulariser, series: Floats, axes: Floats) -> None:
         self._layout, self._regulariser, (self._block,) = layout, regulariser, layout.blocks
-        count, channels, _, size = series.shape
-        self._weight = 1 / count
-        # (coefficient, part and sample, channel): one frequency's samples are one matrix.
-        self._series = series.permute(3, 2, 0, 1).reshape(size, 2 * count, channels).contiguous()
-        self._label = torch.from_numpy(self._block.label[0])[:, None]
+        self._data = Samples(series)
         self.projection, self._kept = axes.copy(), axes.shape[1]
         self.filters = np.zeros(layout.size, dtype=np.float32)
         energies = [energy_of(sample, layout) for sample in self.samples()]
         self.energy = np.asarray(np.mean(energies, axis=0), dtype=np.float32)
         inverse = diagonal(self.energy, layout, regulariser, SHARES)
-        cost = 2 * inner(
-            self._as_filter(self._block.label), self._as_filter(self._block.label), layout.weights
-        )
-        of_projection = 1 / (_PROJECTION_DIAGONAL * (cost / channels + _PROJECTION_COST))
+        # The label in the first channel of a filter that is zero elsewhere.
+        label = np.zeros(layout.size, dtype=np.float32)
+        self._block.of(label)[0] = self._block.label
+        cost = 2 * inner(label, label, layout.weights)
+        of_projection = 1 / (_PROJECTION_DIAGONAL * (cost / len(axes) + _PROJECTION_COST))
         self._inverse = np.concatenate([inverse, np.full(axes.size, of_projection, dtype=np.float32)])
         self._weights = np.concatenate([layout.weights, np.ones(axes.size, dtype=np.float32)])
 
     def samples(self) -> Floats:
         """The samples under the present projection, float32 (J, size)."""
-        size, rows, _ = self._series.shape
-        projected = self._series @ torch.from_numpy(self.projection)
-        return (
-            projected.view(size, 2, rows // 2, self._kept).permute(2, 3, 1, 0).reshape(rows // 2, -1).numpy()
-        )
+        projected = self._data.projected(self.projection)
+        return projected.reshape(len(projected), -1)
 
     def learn(self) -> None:
         """Run all steps."""
@@ -103,53 +95,38 @@ class FirstFrame:
 
     def _residual(self) -> Floats:
         """The negative gradient of half the cost."""
-        filters, axes = self._rows(self.filters), torch.from_numpy(self.projection)
-        gradient = np.zeros(self._inverse.size, dtype=np.float32)
-        self._collect(filters @ axes.t(), filters, axes, self._label, gradient)
-        self._regulariser.add(self.filters, gradient[: self._layout.size])
-        advance(gradient[self._layout.size :], np.float32(_PROJECTION_COST), self.projection.ravel())
+        size = self._layout.size
+        filters = self._rows(self.filters)
+        miss = self._data.gradient(_times(filters, self.projection.T), self._block.label[0])
+        gradient = np.empty(self._inverse.size, dtype=np.float32)
+        self._derive(miss, filters, gradient)
+        self._regulariser.add(self.filters, gradient[:size])
+        advance(gradient[size:], np.float32(_PROJECTION_COST), self.projection.ravel())
         return -gradient
 
     def _apply(self, vector: Floats, out: Floats) -> None:
         """The linearised problem's matrix times (change of the filter, change of P)."""
         size = self._layout.size
-        change, turn = vector[:size], torch.from_numpy(vector[size:].reshape(self.projection.shape))
-        filters, axes = self._rows(self.filters), torch.from_numpy(self.projection)
-        self._collect(self._rows(change) @ axes.t() + filters @ turn.t(), filters, axes, None, out)
+        change, turn = vector[:size], vector[size:].reshape(self.projection.shape)
+        filters = self._rows(self.filters)
+        vectors = _times(self._rows(change), self.projection.T)
+        vectors += _times(filters, turn.T)
+        self._derive(self._data.curvature(vectors), filters, out)
         self._regulariser.add(change, out[:size], whole=False)
         advance(out[size:], np.float32(_PROJECTION_COST), vector[size:])
 
-    def _collect(
-        self, vectors: Tensor, filters: Tensor, axes: Tensor, label: Tensor | None, out: Floats
-    ) -> None:
-        """Set out to the derivatives with respect to filter and P, for unprojected vectors (coefficients, 2, D)."""
-        back = torch.empty_like(vectors)
-        count = self._series.shape[1] // 2
-        response = vectors.new_empty(_CHUNK, 2 * count, 2)
-        for begin in range(0, len(vectors), _CHUNK):
-            # Both products read these samples while they are in the cache.
-            chunk = self._series[begin : begin + _CHUNK]
-            y = torch.bmm(chunk, vectors[begin : begin + _CHUNK].transpose(1, 2))
-            u = response[: len(y)]
-            torch.sub(y[:, :count, 0], y[:, count:, 1], out=u[:, :count, 0])
-            torch.add(y[:, :count, 1], y[:, count:, 0], out=u[:, :count, 1])
-            if label is not None:
-                u[:, :count, 0] -= label[begin : begin + _CHUNK]
-            u[:, count:, 0] = u[:, :count, 1]
-            torch.neg(u[:, :count, 0], out=u[:, count:, 1])
-            back[begin : begin + _CHUNK] = torch.bmm(chunk.transpose(1, 2), u).transpose(1, 2)
-        back *= self._weight
+    def _derive(self, back: Floats, filters: Floats, out: Floats) -> None:
+        """Set out to the derivatives by filter and P, from those by P f, float32 (coefficients, 2, channels)."""
         size = self._layout.size
-        self._block.of(out[:size])[:] = (back @ axes).permute(2, 1, 0).numpy()
-        channels = axes.shape[0]
-        out[size:] = (back.reshape(-1, channels).t() @ filters.reshape(-1, self._kept)).numpy().ravel()
+        self._block.of(out[:size])[:] = _times(back, self.projection).transpose(2, 1, 0)
+        rows = back.reshape(-1, back.shape[-1])
+        out[size:] = (rows.T @ filters.reshape(-1, self._kept)).ravel()
 
-    def _rows(self, vector: Floats) -> Tensor:
+    def _rows(self, vector: Floats) -> Floats:
         """A filter, float32 (size,), as (coefficients, 2, kept)."""
-        return torch.from_numpy(self._block.of(vector)).permute(2, 1, 0).contiguous()
+        return np.ascontiguousarray(self._block.of(vector).transpose(2, 1, 0))
 
-    def _as_filter(self, label: Floats) -> Floats:
-        """The label in the first channel of a filter that is zero elsewhere."""
-        out = np.zeros(self._layout.size, dtype=np.float32)
-        self._block.of(out)[0] = label
-        return out
+
+def _times(rows: Floats, matrix: Floats) -> Floats:
+    """Rows (coefficients, 2, n) times a matrix, as a single product."""
+    return (rows.reshape(-1, rows.shape[-1]) @ matrix).reshape(*rows.shape[:-1], -1)

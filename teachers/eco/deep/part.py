@@ -50,8 +50,8 @@ class Part:
         places = np.arange(region.side, dtype=np.float64) - (region.side - 1) // 2
         window = sparse_window(places, region.base, kind.least, kind.edge, kind.sparsity)
         self._regulariser = Regulariser(window, self._layout)
-        series = self._transform(maps)
-        for sample, move in zip(series.numpy(), moves, strict=True):
+        series = self._transform(maps).numpy()
+        for sample, move in zip(series, moves, strict=True):
             turn(sample, self._block.fourier.shift(*move))
         first = FirstFrame(self._layout, self._regulariser, series, _axes(maps, kind.kept))
         first.learn()
