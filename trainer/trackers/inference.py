@@ -168,7 +168,7 @@ class Inference:
                 crop = crop_region(image, (0, 0, width, height), (width, height), box, self._size, CONTEXT)
                 cv2.cvtColor(crop.pixels, cv2.COLOR_BGR2RGB, dst=out[side * batch + k])
         rows = (torch.from_numpy(out).flatten(2) - self._mean).div_(self._deviation)
-        crops = rows.unflatten(2, (self._size, 3)).permute(0, 3, 1, 2)
+        crops = rows.view(out.shape).permute(0, 3, 1, 2)
         return crops[:batch], crops[batch:]
 
     def _on_device(self, images: Sequence[Image], windows: Tensor, sizes: Tensor, boxes: Tensor) -> Tensor:
