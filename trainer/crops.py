@@ -57,8 +57,10 @@ def crop_batch(
         pixels = _compiled(images, windows, image_sizes, boxes, size, context)
     else:
         pixels = crop_dense(images, windows, image_sizes, boxes, size, context, device)
-    mean, deviation = (torch.tensor(v, device=device) * 255 for v in (MEAN, DEVIATION))
-    return ((pixels - mean) / deviation).permute(0, 3, 1, 2)
+    # Whole lines at a time: a last dimension of three colours would be ten times slower.
+    mean, deviation = (torch.tensor(v, device=device).repeat(size) * 255 for v in (MEAN, DEVIATION))
+    lines = pixels.view(-1, 3 * size).float()
+    return lines.sub_(mean).mul_(1 / deviation).view(pixels.shape).permute(0, 3, 1, 2)
 
 
 def _compiled(

@@ -123,7 +123,10 @@ def load(windows: Windows, plan: Plan, frames: int, options: EpisodeOptions, dev
     return Clip(
         plan,
         [torch.from_numpy(image).to(device) for image in images],
-        *(torch.from_numpy(array) for array in (regions, sizes, truth, target)),
+        torch.from_numpy(regions),
+        torch.from_numpy(sizes),
+        torch.from_numpy(truth),
+        torch.from_numpy(target),
         torch.from_numpy(windows.present[n][order]),
         torch.from_numpy(moved),
     )

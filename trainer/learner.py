@@ -8,6 +8,7 @@ step together; after t_max steps the mean of their gradients makes one update. T
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -65,7 +66,9 @@ class Learner:
         self.student = student
         self.options = options
         self.updates = 0
-        self._network: nn.Module = torch.compile(student) if options.machine.compile else student
+        self._network: Callable[..., StudentOutput] = (
+            torch.compile(student) if options.machine.compile else student
+        )
         self._interactions = interactions
         self._processes = processes
         self._numbers = numbers
@@ -165,10 +168,11 @@ class Learner:
             )
             steps.append(kept)
             self._overlaps.append(overlaps)
-        return Segment(*(torch.stack(parts) for parts in zip(*steps, strict=True)), self._bootstrap())
+        stacked = [torch.stack(parts) for parts in zip(*steps, strict=True)]
+        return Segment._make([*stacked, self._bootstrap()])
 
     def _bootstrap(self) -> Tensor:
-        """v of the states that the segment stops at, (S,), 0 for students that do not need it."""
+        """Values of the states that the segment stops at, (S,), 0 for students that do not need it."""
         now, rows = self._interactions, self._reinforced
         value = torch.zeros(len(now), device=self._processes.device)
         if len(rows):
@@ -180,8 +184,7 @@ class Learner:
 
     def _answer(self, previous: Tensor, current: Tensor, memory: LSTMState) -> StudentOutput:
         if self.options.machine.precision == "float32":
-            output: StudentOutput = self._network(previous, current, memory)
-            return output
+            return self._network(previous, current, memory)
         with torch.autocast(self._processes.device.type, torch.bfloat16):
             action, value, state = self._network(previous, current, memory)
         return StudentOutput(action.float(), value.float(), LSTMState(*(part.float() for part in state)))
@@ -254,6 +257,7 @@ class Learner:
             "student": {k: v.detach().cpu().clone() for k, v in self.student.state_dict().items()},
             "optimiser": self.optimiser.state_dict(),
             "updates": self.updates,
+            "measures": self.measures.cpu().clone(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -261,3 +265,4 @@ class Learner:
         self.student.load_state_dict(state["student"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.updates = state["updates"]
+        self.measures = state["measures"].to(self.measures.device)

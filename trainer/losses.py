@@ -93,7 +93,7 @@ def advantages(segment: Segment, target: Tensor, options: LossOptions) -> Tensor
 
 
 def log_density(sample: Tensor, mean: Tensor, sigma: Tensor) -> Tensor:
-    """log N(sample; mean, sigma) of independent components, summed over the last dimension."""
+    """Logarithm of N(sample; mean, sigma) of independent components, summed over the last dimension."""
     density = -0.5 * ((sample - mean) / sigma) ** 2 - torch.log(sigma) - 0.5 * math.log(2 * math.pi)
     return density.sum(dim=-1)
 

@@ -5,7 +5,7 @@ Field docstrings are the help of the command line; the reasons for the defaults 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -50,7 +50,7 @@ class EpisodeOptions:
     start: Literal["ground-truth", "teacher"] = "ground-truth"
     """b_0 of an episode: the ground truth in the window's first frame, or the best teacher's box."""
     execute: Literal["mean", "sample"] = "mean"
-    """The action that a distilling or imitating student takes: its prediction, or a sample, as an autonomous one."""
+    """What a distilling or imitating student does: what it predicts, or a sample, as an autonomous one does."""
     smallest_box: float = 1.0
     """Least width and height of the student's box in pixels; the authors' code has 0."""
     mirror: float = 0.0
@@ -82,7 +82,7 @@ class LossOptions:
     advantage_gradient: bool = False
     """Let the advantage in L_π carry gradient; by default it is a number."""
     value_target: Literal["to-go", "printed"] = "to-go"
-    """R_i: rewards still to come, with the value of the last state at a cut; or the sum from 1 to i that Eq. 7 prints."""
+    """R_i: the rewards to come, v of the last state standing for those after a cut; or the sum that Eq. 7 prints."""
     advantage: Literal["one-step", "to-go"] = "one-step"
     """What L_π weighs an action with: r_i + γ v_{i+1} - v_i (Eq. 6), or R_i - v_i."""
     ties: Literal["student", "teacher"] = "student"
@@ -130,7 +130,7 @@ class ValidationOptions:
     videos: str | None = None
     """KIND:ROOT[:SPLIT], tracked whole; default: windows of held-out videos of the transfer set."""
     share: float = 0.1
-    """Share of the transfer set's videos, drawn by a hash of their names, that are held out (0 with --validation.videos)."""
+    """Share of the transfer set's videos that are held out, drawn by a hash of their names."""
     every: int = 1000
     """Updates between validations."""
     most: int = 200
@@ -236,28 +236,3 @@ class TrainOptions:
                 for part in name.split("."):
                     value = getattr(value, part)
                 raise ValueError(f"{name} is {value}, and has to be {wanted}")
-
-
-FREE_ON_RESUME = ("optimiser.minutes", "machine", "log", "validation.patience")
-"""Options that may differ between a run and its resumption: no weight depends on them (but see `MachineOptions`)."""
-
-
-def as_json(options: object) -> Any:  # noqa: ANN401  # whatever JSON holds
-    """Options as what JSON can hold: nested dictionaries, paths as text."""
-    if is_dataclass(options):
-        return {f.name: as_json(getattr(options, f.name)) for f in fields(options)}
-    return str(options) if isinstance(options, Path) else options
-
-
-def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
-    """Options, as `as_json` gives them, whose values differ, but those that may: `name: old -> new`."""
-    found = []
-    for key in sorted(old.keys() | new.keys()):
-        name, a, b = prefix + key, old.get(key), new.get(key)
-        if name in FREE_ON_RESUME or a == b:
-            continue
-        if isinstance(a, dict) and isinstance(b, dict):
-            found += differences(a, b, f"{name}.")
-        else:
-            found.append(f"{name}: {a} -> {b}")
-    return found

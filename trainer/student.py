@@ -96,6 +96,9 @@ class Student(nn.Module):
         self.lstm = nn.LSTM(options.width, options.width)
         self.actor = nn.Linear(options.width, 4)
         self.critic = nn.Linear(options.width, 1)
+        # A new student keeps the box where it is, instead of moving it by chance and losing the target at once.
+        nn.init.normal_(self.actor.weight, std=1e-3)
+        nn.init.zeros_(self.actor.bias)
 
     def forward(self, previous: Tensor, current: Tensor, state: LSTMState) -> StudentOutput:
         """One step of B students.

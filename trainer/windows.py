@@ -55,7 +55,8 @@ class Windows:
 
     def window(self, n: int) -> Window:
         """Window n, whose images are read when asked for."""
-        return self.readers[self.reader[n]][int(self.index[n])]
+        found: Window = self.readers[int(self.reader[n])][int(self.index[n])]
+        return found
 
     def subset(self, rows: NDArray[np.int64]) -> Windows:
         """Some of the windows."""
@@ -116,10 +117,9 @@ def open_windows(paths: Sequence[Path]) -> Windows:
 def _check(reader: TransferReader) -> None:
     c = reader.content
     odd = (~is_valid(c.ground_truth) & ~c.absent).any(axis=1)
-    boxes, nothing = is_valid(c.teacher), np.isnan(c.teacher).all(axis=-1)
-    positive = ~nothing.all(axis=1)
-    lost = (positive[:, None] & ~boxes).any(axis=(1, 2))
-    none = ~positive.any(axis=1)
+    blank: NDArray[np.bool_] = np.asarray(np.isnan(c.teacher).all(axis=(1, 3)))  # (N, K)
+    lost = (~blank[:, None] & ~is_valid(c.teacher)).any(axis=(1, 2))
+    none = blank.all(axis=1)
     for bad, what in (
         (odd, "its ground truth is not a valid box in a frame that is not marked absent"),
         (lost, "a positive teacher's boxes are not all finite, with a positive size"),

@@ -1,0 +1,57 @@
+"""`python -m trainer`: learn a student from transfer sets."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from datasets.command_line import run_only_command
+from trainer.options import TrainOptions
+from trainer.train import train
+
+
+@dataclass(frozen=True)
+class Train:
+    """Learn a student from transfer sets.
+
+    Writes OUT/best.safetensors (the weights that tracked held-out videos best), OUT/last.safetensors, OUT/last.pt
+    (what --resume continues from, to the bit) and OUT/history.jsonl. Ctrl-C ends the run with a checkpoint. The
+    defaults are the paper's; docs/deviations.md explains every choice that it leaves open.
+
+    Example:
+        python -m trainer --data data/transfer/P-0.5.h5 --out runs/first
+
+    Without ImageNet weights, on a CPU:
+        python -m trainer --data data/transfer/P-0.5.h5 --out runs/small --student.backbone small
+        --optimiser.learning-rate 3e-4 --optimiser.scaling none --optimiser.minutes 8
+
+    Several GPUs:
+        torchrun --nproc-per-node 4 -m trainer --data data/transfer/P-0.5.h5 --out runs/four
+    """
+
+    data: tuple[Path, ...]
+    """Transfer sets, learnt from as one."""
+    out: Path
+    """Folder of the run."""
+    resume: bool = False
+    """Continue the run in OUT with its options; those of machine and log, minutes and patience may change."""
+    json: bool = False
+    """Print how the run ended as JSON on stdout."""
+    options: Annotated[TrainOptions, tyro.conf.arg(name="")] = field(default_factory=TrainOptions)
+
+    def run(self) -> int:
+        """Train; 0, or 130 after Ctrl-C."""
+        outcome = train(self.data, self.out, self.options, self.resume)
+        if self.json:
+            print(json.dumps(dataclasses.asdict(outcome)))
+        return 130 if outcome.ending == "interrupted" else 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_only_command(Train, "python -m trainer"))

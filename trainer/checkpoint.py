@@ -1,0 +1,110 @@
+"""Where a run stands: one file that appears whole or not at all, from which it continues to the bit.
+
+`OUT/last.pt` holds plain containers and tensors alone, so that reading it runs no code: weights, optimiser, every
+student's episode, memory and curriculum, the best validation, and the options. Random draws are functions of (seed,
+step), so no generator's state is among them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from datasets.atomic import appearing
+from datasets.errors import DataError
+from trainer.options import TrainOptions
+from trainer.saved_options import as_json, from_json
+
+NAME = "last.pt"
+_VERSION = 1
+
+
+@dataclass
+class Standing:
+    """How validation went so far.
+
+    Attributes:
+        best: The best average overlap, or None before the first validation.
+        best_update: After how many updates.
+        since: Validations since then.
+    """
+
+    best: float | None = None
+    best_update: int = 0
+    since: int = 0
+
+    def judge(self, ao: float, update: int) -> bool:
+        """Count a validation; tells whether it is the best so far."""
+        if self.best is None or ao > self.best:
+            self.best, self.best_update, self.since = ao, update, 0
+            return True
+        self.since += 1
+        return False
+
+
+@dataclass
+class Checkpoint:
+    """What is saved.
+
+    Attributes:
+        options: Of the run.
+        sets: Fingerprints of its transfer sets, in order.
+        learner: `Learner.state`.
+        interactions: `Interactions.state` of every process.
+        standing: Of validation.
+    """
+
+    options: TrainOptions
+    sets: list[str]
+    learner: dict[str, Any]
+    interactions: list[dict[str, Any]]
+    standing: Standing = field(default_factory=Standing)
+
+    def save(self, out: Path) -> None:
+        """Write it into a run's folder."""
+        content = {
+            "version": _VERSION,
+            "options": as_json(self.options),
+            "sets": self.sets,
+            "learner": self.learner,
+            "interactions": self.interactions,
+            "standing": asdict(self.standing),
+        }
+        with appearing(out / NAME) as temporary:
+            torch.save(content, temporary)
+
+
+def load_checkpoint(out: Path) -> Checkpoint:
+    """Read the checkpoint of a run's folder.
+
+    Raises:
+        DataError: If there is none, or it is damaged or of another version.
+    """
+    path = out / NAME
+    if not path.is_file():
+        raise DataError(
+            path,
+            "there is no checkpoint to resume",
+            "Name the folder of a run, or begin one without --resume",
+        )
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # damaged bytes make the reader raise almost anything
+        problem = f"the checkpoint cannot be read ({type(error).__name__})"
+        raise DataError(
+            path, problem, "Begin the run anew; its best.safetensors can be given as --init"
+        ) from error
+    if not isinstance(content, dict) or content.get("version") != _VERSION:
+        raise DataError(
+            path, "this is no checkpoint of this version", "Resume with the version that began the run"
+        )
+    return Checkpoint(
+        from_json(content["options"], path),
+        content["sets"],
+        content["learner"],
+        content["interactions"],
+        Standing(**content["standing"]),
+    )

@@ -1,0 +1,73 @@
+"""What a run writes down: a line per report, OUT/history.jsonl, and on demand TensorBoard's and DVCLive's files."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from typing import Any
+
+from datasets.atomic import appearing
+from trainer.options import LogOptions
+
+HISTORY = "history.jsonl"
+
+
+class Logs:
+    """Writes values by update.
+
+    Args:
+        out: The run's folder.
+        options: What to write.
+        updates: Where the run stands: later lines, of a run that was interrupted after its last checkpoint, are
+            removed.
+
+    Raises:
+        ValueError: If TensorBoard or DVCLive is asked for and not installed.
+    """
+
+    def __init__(self, out: Path, options: LogOptions, updates: int) -> None:
+        board = _module("torch.utils.tensorboard", "tensorboard", options.tensorboard)
+        live = _module("dvclive", "dvclive", options.dvclive)
+        self._history = out / HISTORY
+        if self._history.is_file():
+            lines = self._history.read_text().splitlines(keepends=True)
+            kept = [line for line in lines if line.endswith("\n") and json.loads(line)["update"] <= updates]
+            with appearing(self._history) as temporary:
+                temporary.write_text("".join(kept))
+        self._board: Any = board and board.SummaryWriter(str(out / "tensorboard"), purge_step=updates + 1)
+        self._live: Any = live and live.Live(
+            dir=str(out / "dvclive"), resume=updates > 0, dvcyaml=str(out / "dvclive" / "dvc.yaml")
+        )
+
+    def write(self, update: int, values: dict[str, float]) -> None:
+        """Write the values of an update; names have the form group/name."""
+        with self._history.open("a") as file:
+            file.write(json.dumps({"update": update, **values}) + "\n")
+        if self._board is not None:
+            for name, value in values.items():
+                self._board.add_scalar(name, value, update)
+        if self._live is not None:
+            self._live.step = update
+            for name, value in values.items():
+                self._live.log_metric(name, value)
+            self._live.make_summary()
+
+    def close(self) -> None:
+        """Write out what is buffered."""
+        if self._board is not None:
+            self._board.close()
+        if self._live is not None:
+            self._live.end()
+
+
+def _module(name: str, package: str, wanted: bool) -> Any:  # noqa: ANN401  # a module without types, or None
+    if not wanted:
+        return None
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ValueError(
+            f"log.{package} needs the package {package} ({error}): "
+            "pip install 'tracking-by-trackers[logs]', or leave the option away"
+        ) from error

@@ -1,0 +1,72 @@
+"""A run's options as JSON, and what may change when it is resumed."""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from datasets.errors import DataError
+from trainer.options import TrainOptions
+
+FREE = ("optimiser.minutes", "machine", "log", "validation.patience")
+"""May differ between a run and its resumption: no weight depends on them (but see `MachineOptions`)."""
+
+
+def as_json(options: object) -> Any:  # noqa: ANN401  # whatever JSON holds
+    """Options as what JSON can hold: nested dictionaries, paths as text."""
+    if is_dataclass(options):
+        return {f.name: as_json(getattr(options, f.name)) for f in fields(options)}
+    return str(options) if isinstance(options, Path) else options
+
+
+def from_json(content: object, path: Path) -> TrainOptions:
+    """The options that `as_json` made.
+
+    Raises:
+        DataError: If they are those of another version.
+    """
+    try:
+        options: TrainOptions = TypeAdapter(TrainOptions).validate_python(content)
+    except ValidationError as error:
+        problem = f"its options are not those of this version ({error.error_count()} do not fit: {error})"
+        raise DataError(path, problem, "Resume with the version that began the run") from error
+    return options
+
+
+def resumed(stored: TrainOptions, given: TrainOptions) -> TrainOptions:
+    """A run's options when it is resumed: as stored, but for those that may change and are given.
+
+    An option left at its default counts as not given.
+
+    Raises:
+        ValueError: If an option is given that cannot change; names it.
+    """
+    changed: list[str] = []
+    merged: TrainOptions = _merge(stored, given, TrainOptions(), "", changed)
+    if changed:
+        raise ValueError(
+            f"a resumed run keeps its options, but these are given anew: {'; '.join(changed)}. "
+            f"Leave them away, or begin a new run; only {', '.join(FREE)} may change"
+        )
+    return merged
+
+
+def _merge(stored: Any, given: Any, default: Any, prefix: str, changed: list[str]) -> Any:  # noqa: ANN401
+    values = {}
+    for f in fields(stored):
+        name = prefix + f.name
+        old, new, usual = (getattr(options, f.name) for options in (stored, given, default))
+        if is_dataclass(old) and name not in FREE:
+            old = _merge(old, new, usual, f"{name}.", changed)
+        elif new != usual and new != old:
+            if name in FREE:
+                old = new
+            else:
+                changed.append(f"{name} {as_json(old)} -> {as_json(new)}")
+        elif name == "optimiser.minutes":  # the time that is over does not bind the resumption
+            old = new
+        values[f.name] = old
+    return replace(stored, **values)

@@ -1,0 +1,271 @@
+"""A run: from transfer sets to a student, with validation, checkpoints and an end (Sections 3.3 and 4.1)."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, Literal
+
+import torch
+
+from datasets.transfer.seal import read_seal
+from trainer.backbones import load_imagenet
+from trainer.checkpoint import NAME, Checkpoint, Standing, load_checkpoint
+from trainer.episodes import Reader
+from trainer.interactions import Interactions
+from trainer.learner import Learner
+from trainer.logs import Logs
+from trainer.options import RECIPES, TrainOptions
+from trainer.processes import Processes, join
+from trainer.report import Report
+from trainer.saved_options import resumed
+from trainer.student import Student, load_student, save_student
+from trainer.validation import HeldOut, Score, baselines, validate
+from trainer.windows import Windows, open_windows, split
+
+BEST = "best.safetensors"
+"""The weights that validated best."""
+
+LAST = "last.safetensors"
+"""The weights of the last checkpoint."""
+
+Ending = Literal["updates", "patience", "minutes", "interrupted"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        ending: All updates were made, validation stopped improving, the time was over, or a signal came.
+        updates: Made in all.
+        best: The best validation, or None where there was none.
+        best_update: After how many updates.
+    """
+
+    ending: Ending
+    updates: int
+    best: float | None
+    best_update: int
+
+
+def train(data: Sequence[Path], out: Path, options: TrainOptions, resume: bool = False) -> Outcome:
+    """Learn a student, or go on learning it.
+
+    Under torchrun every process calls this; the first one writes.
+
+    Args:
+        data: Transfer sets, learnt from as one.
+        out: The run's folder, made when all that is read was found to be good.
+        options: Of the run; of a resumed one, those that may change.
+        resume: Continue from the folder's checkpoint.
+
+    Raises:
+        ValueError: If an option is wrong, the folder holds a run that is not to be resumed, or learning diverges.
+        DataError: If a set, a dataset, a checkpoint or weights are not what they have to be.
+    """
+    saved = load_checkpoint(out) if resume else None
+    if saved is not None:
+        options = resumed(saved.options, options)
+    elif (out / NAME).exists():
+        raise ValueError(f"{out} holds a run already: continue it with --resume, or name another folder")
+    if options.machine.threads is not None:
+        torch.set_num_threads(options.machine.threads)
+    processes = join(options.machine.device)
+    with ExitStack() as stack:
+        stack.callback(processes.leave)
+        windows = open_windows(data)
+        stack.callback(windows.close)
+        sets = [read_seal(path).fingerprint for path in data]
+        if saved is not None and saved.sets != sets:
+            raise ValueError(
+                f"{out} was learnt from other transfer sets (their fingerprints differ): name those"
+            )
+        learn, test = split(windows, 0.0 if options.validation.videos else options.validation.share)
+        run = _Run(out, options, sets, learn, HeldOut(options.validation, test), processes, saved, stack)
+        return run.go()
+
+
+class _Run:
+    """The parts of a run, put together."""
+
+    def __init__(
+        self,
+        out: Path,
+        options: TrainOptions,
+        sets: list[str],
+        windows: Windows,
+        held_out: HeldOut,
+        processes: Processes,
+        saved: Checkpoint | None,
+        stack: ExitStack,
+    ) -> None:
+        self._out = out
+        self._options = options
+        self._sets = sets
+        self._held_out = held_out
+        self._processes = processes
+        self._standing = saved.standing if saved else Standing()
+        share, rest = divmod(options.students, processes.count)
+        roles = len(RECIPES[options.recipe].roles)
+        if rest or share % roles:
+            raise ValueError(
+                f"{options.students} students cannot be shared by {processes.count} processes: "
+                f"each needs a multiple of {roles}"
+            )
+        numbers = list(range(processes.rank * share, (processes.rank + 1) * share))
+        if saved is not None and len(saved.interactions) != processes.count:
+            raise ValueError(
+                f"{out} was learnt by {len(saved.interactions)} processes, not {processes.count}: resume with as many"
+            )
+        student = first_student(options, fresh=saved is None).to(processes.device)
+        student = student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # PyTorch's stub
+        reader = stack.enter_context(
+            Reader(
+                options.episode,
+                windows,
+                options.seed,
+                options.students,
+                options.machine.readers,
+                processes.device,
+            )
+        )
+        self._interactions = Interactions(
+            options,
+            reader,
+            numbers,
+            windows.length,
+            student.options.width,
+            RECIPES[options.recipe].curriculum,
+            processes.device,
+        )
+        self._learner = Learner(student, self._interactions, numbers, options, processes)
+        if saved is None:
+            self._interactions.begin()
+        else:
+            self._learner.restore(saved.learner)
+            self._interactions.restore(saved.interactions[processes.rank])
+        if processes.first:
+            out.mkdir(parents=True, exist_ok=True)
+            self._logs = Logs(out, options.log, self._learner.updates)
+            stack.callback(self._logs.close)
+        self._report = stack.enter_context(
+            Report(options, len(windows), len(held_out), held_out.what, processes.first)
+        )
+
+    def go(self) -> Outcome:
+        """Make updates until the run ends."""
+        o, learner = self._options, self._learner
+        if self._processes.first and len(self._held_out):
+            self._report.baselines(baselines(self._held_out))
+        began = time.monotonic()
+        ending: Ending | None = None
+        if learner.updates >= o.optimiser.updates:
+            ending = "updates"
+        with _signals() as caught:
+            while ending is None:
+                over = o.optimiser.minutes is not None and time.monotonic() - began > o.optimiser.minutes * 60
+                stop = learner.update(bool(caught) or over)
+                if stop:
+                    ending = self._processes.agree("interrupted" if caught else "minutes")
+                elif learner.updates >= o.optimiser.updates:
+                    ending = "updates"
+                self._report.advance(learner.updates)
+                if learner.updates % o.log.every == 0:
+                    self._write(learner.means())
+                if len(self._held_out) and learner.updates % o.validation.every == 0:
+                    self._validate()
+                    if o.validation.patience is not None and self._standing.since >= o.validation.patience:
+                        ending = ending or "patience"
+                if ending or learner.updates % o.log.checkpoint == 0:
+                    self._save()
+        return Outcome(ending, learner.updates, self._standing.best, self._standing.best_update)
+
+    def _write(self, values: dict[str, float]) -> None:
+        if self._processes.first:
+            self._logs.write(self._learner.updates, self._report.line(self._learner.updates, values))
+
+    def _validate(self) -> None:
+        """The first process tracks, the others wait; all of them keep the standing."""
+        found: Score | None = None
+        learner = self._learner
+        if self._processes.first:
+            found = validate(learner.student, self._held_out, self._options.episode, self._processes.device)
+        found = self._processes.agree(found)
+        assert found is not None
+        best = self._standing.judge(found.ao, learner.updates)
+        if self._processes.first:
+            self._report.validation(found, best)
+            self._logs.write(learner.updates, {"validation/ao": found.ao, "validation/sr50": found.sr50})
+            if best:
+                self._save_student(BEST)
+
+    def _save(self) -> None:
+        interactions = self._processes.gather(self._interactions.state())
+        if self._processes.first:
+            self._save_student(LAST)
+            state = self._learner.state()
+            Checkpoint(self._options, self._sets, state, interactions, self._standing).save(self._out)
+
+    def _save_student(self, name: str) -> None:
+        about = {
+            "recipe": self._options.recipe,
+            "seed": self._options.seed,
+            "updates": self._learner.updates,
+            "best validation": self._standing.best,
+        }
+        save_student(self._out / name, self._learner.student, about)
+
+
+def first_student(options: TrainOptions, fresh: bool = True) -> Student:
+    """The student before its first update, on the CPU.
+
+    Args:
+        options: Of the run.
+        fresh: Load what the options name; otherwise its values do not matter, for a checkpoint replaces them.
+
+    Raises:
+        ValueError: If the weights named belong to a student of another shape.
+        DataError: If a file of weights is missing, damaged or another network's.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(options.seed)
+        student = Student(options.student)
+    if not fresh:
+        return student
+    if options.init is not None:
+        student = load_student(options.init)
+        if student.options != options.student:
+            raise ValueError(
+                f"init: {options.init} holds a student of {student.options}, but {options.student} is asked for"
+            )
+    elif isinstance(options.imagenet, Path):
+        load_imagenet(student.backbone, options.imagenet)
+    elif options.imagenet == "download" and options.student.backbone == "resnet18":
+        load_imagenet(student.backbone)
+    return student
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Collect SIGINT and SIGTERM instead of dying of them; the second one counts as usual."""
+    caught: list[int] = []
+    before: dict[int, Any] = {}
+
+    def note(number: int, frame: FrameType | None) -> None:
+        caught.append(number)
+        signal.signal(number, before[number])
+
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before[number] = signal.getsignal(number)
+            signal.signal(number, note)
+        yield caught
+    finally:
+        for caught_number, handler in before.items():
+            signal.signal(caught_number, handler)

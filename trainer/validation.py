@@ -1,0 +1,298 @@
+"""Validation: the student tracks held-out videos, and simple boxes that any student has to beat are scored with it.
+
+What is tracked are windows of held-out videos of the transfer set, or whole videos of a dataset, many at once in
+lockstep, as TRAS tracks (Section 3.5): actions clamped, boxes clipped, the LSTM's state returning every 32 updates to
+the one after the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from datasets import open_dataset
+from datasets.boxes import Boxes, overlap
+from datasets.transfer.jpeg import RGB, read_image
+from datasets.transfer.window import Window
+from datasets.video import Video
+from trainer.crops import crop_batch
+from trainer.mdp import clip_box, transition
+from trainer.options import EpisodeOptions, ValidationOptions
+from trainer.student import LSTMState, Student
+from trainer.windows import Windows
+
+PERIOD = 32
+"""Updates after which the LSTM's state returns to the one after the first (Section 4.1)."""
+
+_TOGETHER = 32
+"""Videos in one call of the network."""
+
+
+class Pixels(NamedTuple):
+    """One frame: its stored image, where that lies in the source image (x, y, w, h), and the source's size."""
+
+    image: RGB
+    window: Boxes
+    size: tuple[int, int]
+
+
+class Sequence_(Protocol):  # noqa: N801  # `Sequence` is the standard library's
+    """A held-out video or window of one."""
+
+    @property
+    def truth(self) -> Boxes:
+        """Ground truth, float32 (T, 4)."""
+        ...
+
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        """Frames that count, bool (T,)."""
+        ...
+
+    def pixels(self, t: int) -> Pixels:
+        """Frame t."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOutWindow:
+    """A window of a transfer set."""
+
+    window: Window
+
+    @property
+    def truth(self) -> Boxes:
+        """As annotated."""
+        return self.window.ground_truth
+
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        """Where the target is not absent."""
+        return ~self.window.absent
+
+    def pixels(self, t: int) -> Pixels:
+        """What is stored of frame t."""
+        width, height = self.window.image_size[t].tolist()
+        return Pixels(self.window.image(t), self.window.regions[t], (width, height))
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOutVideo:
+    """A whole video of a dataset; the last frames read are kept, for each is looked at twice."""
+
+    video: Video
+    _kept: dict[int, RGB] = field(default_factory=dict)
+
+    @property
+    def truth(self) -> Boxes:
+        """As annotated."""
+        return self.video.ground_truth
+
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        """Where the target is not absent."""
+        return ~self.video.absent
+
+    def pixels(self, t: int) -> Pixels:
+        """Frame t, whole."""
+        if t not in self._kept:
+            self._kept[t] = read_image(self.video.frames[t])[1]
+            self._kept.pop(t - 2, None)
+        image = self._kept[t]
+        height, width = image.shape[:2]
+        return Pixels(image, np.array([0, 0, width, height], dtype=np.float32), (width, height))
+
+
+class HeldOut:
+    """What is validated on; sequences are made anew for every pass, so that nothing decoded stays in memory.
+
+    Args:
+        options: Which, and how many.
+        windows: Of held-out videos of the transfer set, used where the options name no dataset.
+
+    Raises:
+        ValueError: If a dataset is named that has no video to start in.
+        DataError: If it cannot be read.
+    """
+
+    def __init__(self, options: ValidationOptions, windows: Windows) -> None:
+        self._windows = windows
+        self._videos: list[Video] = []
+        if options.videos is not None:
+            dataset = open_dataset(options.videos)
+            for name in dataset.names[: options.most]:
+                video = dataset[name]
+                if len(video) > 1 and not video.absent[0]:
+                    self._videos.append(video)
+            if not self._videos:
+                raise ValueError(
+                    f"validation.videos {options.videos}: no video has its target in its first frame"
+                )
+        self._rows = _spread(len(windows), options.most)
+
+    def __len__(self) -> int:
+        """How many windows or videos."""
+        return len(self._videos) or len(self._rows)
+
+    def __iter__(self) -> Iterator[Sequence_]:
+        """Each of them."""
+        if self._videos:
+            return (HeldOutVideo(video) for video in self._videos)
+        return (HeldOutWindow(self._windows.window(n)) for n in self._rows)
+
+    @property
+    def what(self) -> str:
+        """windows, or videos."""
+        return "videos" if self._videos else "windows"
+
+
+def _spread(count: int, most: int) -> list[int]:
+    """At most so many row numbers, evenly spread over all."""
+    return (
+        np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist() if count else []
+    )
+
+
+@dataclass(frozen=True)
+class Score:
+    """How well boxes overlap the ground truth, over all frames t >= 1 in which the target is present.
+
+    Attributes:
+        ao: Mean over sequences of the mean overlap.
+        sr50: Mean over sequences of the share of frames with overlap above 0.5.
+        frames: How many counted.
+    """
+
+    ao: float
+    sr50: float
+    frames: int
+
+
+def score(results: Sequence[Boxes], sequences: Sequence[tuple[Boxes, NDArray[np.bool_]]]) -> Score:
+    """Score boxes (T, 4) of every sequence against its (truth, present)."""
+    means, rates, frames = [], [], 0
+    for boxes, (truth, present) in zip(results, sequences, strict=True):
+        found = overlap(boxes, truth)[1:][present[1:]]
+        if len(found):
+            means.append(found.mean())
+            rates.append((found > 0.5).mean())
+            frames += len(found)
+    if not means:
+        return Score(0.0, 0.0, 0)
+    return Score(float(np.mean(means)), float(np.mean(rates)), frames)
+
+
+def baselines(held_out: HeldOut) -> dict[str, Score]:
+    """Scores of a box that never moves, and of one that goes on as the ground truth did from frame 0 to 1."""
+    truths = [(s.truth, s.present) for s in held_out]
+    still = [np.repeat(truth[:1], len(truth), axis=0) for truth, _ in truths]
+    gliding = [_glide(truth, present) for truth, present in truths]
+    return {"static": score(still, truths), "constant velocity": score(gliding, truths)}
+
+
+def _glide(truth: Boxes, present: NDArray[np.bool_]) -> Boxes:
+    step = truth[1] - truth[0] if len(truth) > 1 and present[1] else np.zeros(4, np.float32)
+    boxes: Boxes = truth[0] + np.arange(len(truth), dtype=np.float32)[:, None] * step
+    boxes[:, 2:] = np.maximum(boxes[:, 2:], 1.0)
+    return boxes
+
+
+@dataclass
+class _Target:
+    """One sequence on its way."""
+
+    number: int
+    sequence: Sequence_
+    boxes: list[Boxes]
+    before: Pixels
+    first: LSTMState | None = None
+    updates: int = 0
+
+
+@torch.inference_mode()
+def follow(
+    student: Student, held_out: HeldOut, episode: EpisodeOptions, device: torch.device
+) -> list[tuple[Boxes, Sequence_]]:
+    """Track every sequence from its ground truth in frame 0.
+
+    Args:
+        student: It is put into evaluation mode, and left there.
+        held_out: What to track.
+        episode: Context of the crops, and least size of a box.
+        device: Where the student is.
+
+    Returns:
+        Boxes, float32 (T, 4), and sequence, in order.
+    """
+    student.eval()
+    waiting = enumerate(held_out)
+    done: dict[int, tuple[Boxes, Sequence_]] = {}
+    busy: list[_Target] = []
+    state = student.initial_state(0)
+    while True:
+        for number, sequence in waiting:
+            busy.append(_Target(number, sequence, [sequence.truth[0]], sequence.pixels(0)))
+            fresh = student.initial_state(1)
+            state = LSTMState(*(torch.cat(pair) for pair in zip(state, fresh, strict=True)))
+            if len(busy) == _TOGETHER:
+                break
+        if not busy:
+            return [done[number] for number in sorted(done)]
+        state = _advance(student, busy, state, episode, device)
+        over = [len(target.boxes) >= len(target.sequence.truth) for target in busy]
+        for target, finished in zip(busy, over, strict=True):
+            if finished:
+                done[target.number] = (np.stack(target.boxes).astype(np.float32), target.sequence)
+        keep = [i for i, finished in enumerate(over) if not finished]
+        busy = [busy[i] for i in keep]
+        state = LSTMState(*(part[keep] for part in state))
+
+
+def _advance(
+    student: Student, busy: list[_Target], state: LSTMState, episode: EpisodeOptions, device: torch.device
+) -> LSTMState:
+    """One frame of every target; returns the LSTM's new state."""
+    now = [target.sequence.pixels(len(target.boxes)) for target in busy]
+    pairs = [target.before for target in busy] + now
+    box = torch.from_numpy(np.stack([target.boxes[-1] for target in busy])).to(device)
+    made = crop_batch(
+        [torch.from_numpy(p.image).to(device) for p in pairs],
+        torch.from_numpy(np.stack([p.window for p in pairs])).to(device),
+        torch.tensor([p.size for p in pairs], dtype=torch.float32, device=device),
+        torch.cat([box, box]),
+        student.options.crop_size,
+        episode.context,
+        device,
+    )
+    state = _returned(busy, state)
+    previous, current = made.chunk(2)
+    action, _, state = student(previous, current, state)
+    size = torch.tensor([p.size for p in now], dtype=torch.float32, device=device)
+    moved = clip_box(transition(action.clamp(-1.0, 1.0), box), size[:, 0], size[:, 1], episode.smallest_box)
+    for i, (target, pixels) in enumerate(zip(busy, now, strict=True)):
+        target.boxes.append(moved[i].cpu().numpy())
+        target.before = pixels
+        target.updates += 1
+        if target.updates == 1:
+            target.first = LSTMState(*(part[i].clone() for part in state))
+    return state
+
+
+def _returned(busy: list[_Target], state: LSTMState) -> LSTMState:
+    """Put the state after the first update where it is time to (before updates 32, 64, ...)."""
+    hidden, cell = (part.clone() for part in state)
+    for i, target in enumerate(busy):
+        if target.first is not None and (target.updates + 1) % PERIOD == 0:
+            hidden[i], cell[i] = target.first
+    return LSTMState(hidden, cell)
+
+
+def validate(student: Student, held_out: HeldOut, episode: EpisodeOptions, device: torch.device) -> Score:
+    """Track all that is held out and score it."""
+    tracked = follow(student, held_out, episode, device)
+    return score([boxes for boxes, _ in tracked], [(s.truth, s.present) for _, s in tracked])
