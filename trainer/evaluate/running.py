@@ -264,7 +264,7 @@ def _same_recipe(tracker: TrackerSpec, folder: Path) -> None:
             problem = (
                 f"{folder / tracker.name} holds boxes that were made with other options, weights or teachers"
             )
-            remedy = f"Give another --out or another name (NAME={{use: {tracker.use}, ...}}), or delete both"
+            remedy = f"Give another --out, or the tracker another name (NAME={tracker.name}), or delete both"
             raise DataError(path, problem, remedy)
     elif (folder / tracker.name).is_dir() and any((folder / tracker.name).rglob("*_001.txt")):
         problem = "there is no such file, though there are boxes of this tracker: nobody knows what made them"

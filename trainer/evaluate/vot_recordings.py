@@ -69,4 +69,9 @@ def score_vot_folder(
 
 def _repetitions(folder: Path, tracker: str, sequence: str) -> Sequence[Path]:
     first = run_file(folder, tracker, sequence)
+    if not first.is_file() and first.with_suffix(".bin").is_file():
+        remedy = (
+            "Run the VOT toolkit with VOT_RESULTS_BINARY=0, so that it writes text, or let it score its runs"
+        )
+        raise DataError(first.with_suffix(".bin"), "this is the VOT toolkit's binary form", remedy)
     return sorted(first.parent.glob(f"{sequence}_[0-9][0-9][0-9].txt")) if first.is_file() else []
