@@ -69,7 +69,8 @@ def guarded(command: Command, prog: str) -> int:
         return _abandon_stdout()
     except (ValueError, FileNotFoundError, PermissionError, FileExistsError, NotADirectoryError) as error:
         sys.stdout.flush()
-        print(f"{prog}: {error}", file=sys.stderr)
+        # Notes hold what another process said: a traceback, the end of its stderr.
+        print(f"{prog}: {error}", *getattr(error, "__notes__", ()), sep="\n", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"{prog}: interrupted", file=sys.stderr)

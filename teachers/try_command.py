@@ -74,7 +74,7 @@ class Try:
         try:
             write_mp4(self.out, self.fps, run.drawn(teacher), len(video))
         except TeacherError as error:
-            print(f"{self.name} failed: {error}", file=sys.stderr)
+            print(f"{self.name} failed: {error}", *getattr(error, "__notes__", ()), sep="\n", file=sys.stderr)
             return 1
         summary = run.summary()
         if self.json:
