@@ -48,8 +48,8 @@ def return_ahead(r: Numbers, horizon: int) -> Numbers:
     """The sum of `horizon` rewards from each update on; NaN where the video ends before, (T,)."""
     result = np.full(len(r), np.nan)
     if len(r) >= horizon:
-        total = np.concatenate([[0.0], np.cumsum(r)])
-        result[: len(r) - horizon + 1] = total[horizon:] - total[:-horizon]
+        # Not by differences of a running sum, whose rounding would make constant rewards vary.
+        result[: len(r) - horizon + 1] = np.lib.stride_tricks.sliding_window_view(r, horizon).sum(axis=1)
     return result
 
 

@@ -1,0 +1,179 @@
+"""The figures of the value head, against plain loops; the command on procedural videos."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from datasets.command_line import run_only_command
+from datasets.results import write_results
+from datasets.spec import open_dataset
+from trainer.judge import Judge
+from trainer.judgement import Picks, Values, return_ahead, return_rest, rewards
+from trainer.student import Student, StudentOptions, save_student
+from trainer.trackers.choice import Choice
+
+TRUTH = np.array([10.0, 10, 20, 20], np.float32)
+
+
+def moved(pixels):
+    return TRUTH + np.array([pixels, 0, 0, 0], np.float32)
+
+
+STEPS = st.lists(st.integers(-10, 10).map(lambda n: n / 10), max_size=90).map(np.array)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@given(STEPS, st.integers(0, 40))
+def test_the_rest_of_the_rewards(r, period):
+    expected = []
+    for t in range(1, len(r) + 1):
+        end = t
+        while end < len(r) and not (period and (end + 1) % period == 0):
+            end += 1
+        expected.append(r[t - 1 : end].sum())
+    np.testing.assert_allclose(return_rest(r, period), expected, atol=1e-9)
+
+
+@given(STEPS, st.integers(1, 40))
+def test_the_rewards_ahead(r, horizon):
+    expected = [r[t : t + horizon].sum() if t + horizon <= len(r) else np.nan for t in range(len(r))]
+    np.testing.assert_allclose(return_ahead(r, horizon), expected, atol=1e-9)
+
+
+def test_rewards_are_the_papers():
+    boxes = [TRUTH, moved(5), moved(15)]
+    np.testing.assert_allclose(rewards(boxes, [TRUTH] * 3), [1.0, 0.2, -1.0])
+
+
+def test_values_that_are_the_return_correlate_wholly():
+    r = np.random.default_rng(0).choice([-1, 0, 0.5, 1], 80)
+    rest, ahead = Values(32, 8), Values(32, 8)
+    counted = np.ones(80, bool)
+    rest.add(2 * return_rest(r, 32) + 1, r, counted)
+    assert rest.summary()["pearson_rest"] == pytest.approx(1)
+    assert rest.summary()["spearman_rest"] == pytest.approx(1)
+    assert rest.summary()["pearson_ahead"] < 0.9
+    ahead.add(-np.nan_to_num(return_ahead(r, 8)), r, counted)
+    assert ahead.summary()["pearson_ahead"] == pytest.approx(-1)
+    assert ahead.summary()["frames"] == 80
+
+
+def test_frames_without_a_target_count_for_nothing():
+    r, values = np.array([1.0, -1, 0.5, 1]), [1.0, 99, 2, 3]
+    there = Values(0, 1)
+    there.add(values, r, np.array([True, False, True, True]))
+    expected = Values(0, 1)
+    expected.add([1.0, 2, 3], r[[0, 2, 3]], np.ones(3, bool))
+    assert there.summary() == expected.summary()
+
+
+def test_what_does_not_vary_has_no_correlation():
+    values = Values(32, 4)
+    assert values.summary()["pearson_rest"] is None and values.summary()["mean_value"] is None
+    values.add([1.0] * 5, np.arange(5.0), np.ones(5, bool))
+    assert values.summary()["pearson_reward"] is None
+
+
+def test_picks():
+    near, far, off = moved(1), moved(5), moved(50)
+    choices = [
+        Choice("a", {}, {"a": near, "b": far}),  # the better one
+        Choice("b", {}, {"a": near, "b": far}),  # the worse one
+        Choice("a", {}, {"a": near, "b": near}),  # nothing to decide
+        Choice("b", {}, {"a": far, "b": off}),  # no target
+        Choice("a", {}, {"a": far}),  # b has failed
+    ]
+    picks = Picks(margin=0.05)
+    picks.add(choices, [TRUTH] * 5, np.array([True, True, True, False, True]))
+    high, low = 19 / 21, 15 / 25
+    assert picks.summary() == {
+        "frames": 4,
+        "decisive": 2,
+        "picks_best": 0.5,
+        "by_chance": 0.5,
+        "iou_chosen": pytest.approx((high + low + high + low) / 4),
+        "iou_best": pytest.approx((3 * high + low) / 4),
+        "iou_random": pytest.approx((2 * (high + low) / 2 + high + low) / 4),
+        "iou": {"a": pytest.approx((3 * high + low) / 4), "b": pytest.approx((2 * low + high) / 3)},
+        "fraction": {"a": 0.6, "b": 0.4},
+    }
+
+
+@pytest.fixture
+def weights(tmp_path):
+    torch.manual_seed(2)
+    save_student(tmp_path / "s.safetensors", Student(StudentOptions(backbone="tiny", width=32, crop_size=32)))
+    return tmp_path / "s.safetensors"
+
+
+def judge(capsys, *arguments):
+    code = run_only_command(Judge, "python -m trainer.judge", [str(a) for a in arguments])
+    return code, capsys.readouterr()
+
+
+def test_the_command(small_videos, weights, capsys):
+    dataset = f"got10k:{small_videos}"
+    given = ["--weights", weights, "--dataset", dataset, "--teachers", "mosse", "medianflow"]
+    code, printed = judge(capsys, *given, "--json")
+    assert code == 0
+    figures = json.loads(printed.out)
+    videos = list(open_dataset(dataset))
+    frames = sum(len(video) for video in videos)
+    present = int(sum((~video.absent[1:]).sum() for video in videos))
+    assert (figures["videos"], figures["frames"]) == (6, frames)
+    assert set(figures["values"]) == {"student", "mosse", "medianflow"}
+    assert {row["frames"] for row in figures["values"].values()} == {present}
+    assert set(figures["picks"]) == {"trasfust", "trast mosse", "trast medianflow"}
+    for row in figures["picks"].values():
+        assert row["frames"] == present
+        assert row["iou_random"] <= row["iou_best"] and row["iou_chosen"] <= row["iou_best"] + 1e-9
+        assert sum(row["fraction"].values()) == pytest.approx(1)
+    code, printed = judge(capsys, *given)
+    assert code == 0 and "pearson_rest" in printed.out and "trasfust took its boxes from" in printed.out
+
+
+def test_recorded_results_are_judged_without_running_anybody(small_videos, weights, tmp_path, capsys):
+    dataset = open_dataset(f"got10k:{small_videos}")
+    names = list(dataset.names)[:2]
+    for name in names:
+        truth = dataset[name].ground_truth
+        write_results(tmp_path / "results", "Perfect", name, truth)
+        write_results(tmp_path / "results", "Lost", name, truth + np.float32([500, 0, 0, 0]))
+    given = ["--weights", weights, "--dataset", f"got10k:{small_videos}", "--results", tmp_path / "results"]
+    given += ["--teachers", "Perfect", "Lost"]
+    code, printed = judge(capsys, *given, "--videos", *names, "--json")
+    assert code == 0
+    picks = json.loads(printed.out)["picks"]["trasfust"]
+    assert (
+        picks["iou"]["Perfect"] > 0.99 and picks["iou"]["Lost"] == 0 and picks["decisive"] == picks["frames"]
+    )
+    assert picks["picks_best"] == pytest.approx(picks["fraction"]["Perfect"])
+    code, printed = judge(capsys, *given)
+    assert code == 2 and "no result for" in printed.err
+    code, printed = judge(capsys, *given, "--videos", "nobody")
+    assert code == 2 and "there is no video nobody" in printed.err
+
+
+def test_mistakes(small_videos, weights, tmp_path, capsys):
+    given = {"--weights": weights, "--dataset": f"got10k:{small_videos}", "--teachers": "mosse"}
+    for change, message in [
+        ({"--horizon": "0"}, "at least one frame"),
+        ({"--teachers": "student=mosse"}, "cannot be called 'student'"),
+        ({"--teachers": "moose"}, "mosse"),
+        ({"--dataset": f"got10k:{tmp_path}/none"}, "no such folder"),
+        ({"--weights": tmp_path / "none.safetensors"}, "none.safetensors"),
+    ]:
+        options = [part for pair in {**given, **change}.items() for part in pair]
+        code, printed = judge(capsys, *options)
+        assert code == 2 and message in printed.err, change
