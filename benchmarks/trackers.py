@@ -1,0 +1,163 @@
+"""TRAS, TRAST and TRASFUST on the CPU: frames per second, reading not counted.
+
+Example:
+    python benchmarks/trackers.py --backbones resnet18 small tiny --threads 1 2
+
+Weights are random, which changes no cost; frames are a drifting texture of 640x480 pixels. All trackers of a row take
+turns, frame by frame, so that whatever else the machine does hits all alike. On a machine that does other things the
+fastest tenth of the frames says what the tracker takes, the median what it got; `CPU` is the processor time of all
+threads, the median. `plain` is TRAS by PyTorch's own
+layers: unfolded, unpacked, one call of the student and two crops per frame. Prints Markdown tables.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import tyro
+
+from datasets.results import write_results
+from teachers.base import Box, Image, Task, Teacher
+from trainer.backbones import BackboneName
+from trainer.crops import crop_batch
+from trainer.mdp import clip_box, transition
+from trainer.student import Student, StudentOptions
+from trainer.trackers import Inference, TrasBatch, TrasfustTracker, TrasTracker, TrastTracker, pool
+
+WIDTH, HEIGHT = 640, 480
+BOX = np.array([270, 190, 110, 90], np.float32)
+
+Step = Callable[[Image], object]
+"""One frame; where a step is of several videos, of all of them."""
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Milliseconds per frame and frames per second of the three trackers."""
+
+    backbones: tuple[BackboneName, ...] = ("resnet18", "small", "tiny")
+    """The students' branches."""
+    threads: tuple[int, ...] = (1, 2)
+    """PyTorch's threads."""
+    slots: tuple[int, ...] = (8, 32)
+    """Videos at once of the batched TRAS."""
+    frames: int = 60
+    """Frames per measurement."""
+    warm_up: int = 5
+    """Frames before it."""
+
+    def run(self) -> int:
+        """Measure and print."""
+        cv2.setNumThreads(1)
+        images = drifting(self.frames + self.warm_up + 1)
+        print(
+            "| student | threads | tracker | ms, fastest tenth | ms, median | frames/s, fastest tenth | median |"
+        )
+        print("|---" * 7 + "|")
+        with tempfile.TemporaryDirectory() as folder:
+            specs = recordings(Path(folder), len(images))
+            for backbone in self.backbones:
+                torch.manual_seed(0)
+                student = Student(StudentOptions(backbone=backbone)).eval()
+                for threads in self.threads:
+                    torch.set_num_threads(threads)
+                    for row in self._rows(student, images, specs):
+                        print(f"| {backbone} | {threads} | {row}", flush=True)
+        return 0
+
+    def _rows(self, student: Student, images: Sequence[Image], recorded: Sequence[str]) -> list[str]:
+        inference = Inference(student)
+        live = pool.create(["kcf", "mosse"])
+        replayed = pool.create(recorded)
+        first = next(iter(replayed))
+        teachers: dict[str, Teacher] = {
+            "TRAS": TrasTracker(inference),
+            "kcf alone": pool.create(["kcf"])["kcf"],
+            "TRAST, kcf recorded": TrastTracker(inference, first, replayed[first]),
+            "TRAST, kcf live": TrastTracker(inference, "kcf", pool.create(["kcf"])["kcf"]),
+            "TRASFUST, kcf and mosse recorded": TrasfustTracker(inference, pool.create(recorded)),
+            "TRASFUST, kcf and mosse live": TrasfustTracker(inference, live),
+        }
+        steps: dict[str, tuple[Step, int]] = {"plain TRAS": (plain(student, images[0]), 1)}
+        for name, teacher in teachers.items():
+            teacher.start(images[0], BOX, Task("v", len(images)))
+            steps[name] = (teacher.track, 1)
+        for slots in self.slots:
+            steps[f"TRAS, {slots} videos at once"] = (batched(inference, images[0], slots), slots)
+        seconds: dict[str, list[float]] = {name: [] for name in steps}
+        worked: dict[str, list[float]] = {name: [] for name in steps}
+        for number, image in enumerate(images[1:]):
+            for name, (step, videos) in steps.items():
+                began, at_work = time.perf_counter(), time.process_time()
+                step(image)
+                if number >= self.warm_up:
+                    seconds[name].append((time.perf_counter() - began) / videos)
+                    worked[name].append((time.process_time() - at_work) / videos)
+        rows = []
+        for name, taken in seconds.items():
+            fast, median = (1e3 * float(np.quantile(taken, q)) for q in (0.1, 0.5))
+            cpu = 1e3 * float(np.median(worked[name]))
+            rows.append(f"{name} | {fast:.2f} | {median:.2f} | {cpu:.2f} | {1e3 / fast:.0f} |")
+        return rows
+
+
+def drifting(count: int) -> list[Image]:
+    """Frames of a texture that drifts slowly."""
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 255, (HEIGHT + 80, WIDTH + 80, 3)).astype(np.uint8)
+    scene = np.asarray(cv2.GaussianBlur(noise, (0, 0), 4), np.uint8)
+    walk = 40 + 30 * np.sin(np.arange(count)[:, None] * [0.05, 0.07])
+    return [np.ascontiguousarray(scene[int(y) :, int(x) :][:HEIGHT, :WIDTH]) for x, y in walk]
+
+
+def recordings(folder: Path, count: int) -> list[str]:
+    """Results of two trackers on the video `v`, as teachers are written."""
+    rng = np.random.default_rng(1)
+    for name in ("kcf", "mosse"):
+        boxes = BOX + np.cumsum(rng.normal(0, 1, (count, 4)) * [1, 1, 0, 0], axis=0)
+        write_results(folder, name, "v", boxes, base=0)
+    return [f"recorded:{folder}/{name},base=0" for name in ("kcf", "mosse")]
+
+
+def plain(student: Student, image: Image) -> Step:
+    """TRAS as one would write it first."""
+    whole, size = torch.tensor([[0, 0, WIDTH, HEIGHT]]), torch.tensor([[WIDTH, HEIGHT]])
+    before, box, state = rgb(image), torch.from_numpy(BOX), student.initial_state(1)
+
+    def step(image: Image) -> Box:
+        nonlocal before, box, state
+        now = rgb(image)
+        with torch.no_grad():
+            crops = [crop_batch([frame], whole, size, box[None]) for frame in (before, now)]
+            action, _, state = student(*crops, state)
+            box = clip_box(transition(action[0].clamp(-1, 1), box), WIDTH, HEIGHT)
+        before = now
+        result: Box = box.numpy()
+        return result
+
+    return step
+
+
+def rgb(image: Image) -> torch.Tensor:
+    """A frame as `crop_batch` wants it."""
+    return torch.from_numpy(np.ascontiguousarray(image[..., ::-1]))
+
+
+def batched(inference: Inference, image: Image, slots: int) -> Step:
+    """So many videos, each at its own place, one call per frame."""
+    batch = TrasBatch(inference, slots)
+    for slot in range(slots):
+        batch.start(slot, image, BOX + np.array([slot, slot, 0, 0], np.float32), Task("v", 0))
+    return lambda now: batch.step(dict.fromkeys(range(slots), now))
+
+
+if __name__ == "__main__":
+    sys.exit(tyro.cli(Benchmark, description=__doc__).run())
