@@ -145,7 +145,9 @@ def score(tracker: str, truth: Truth, runs: Sequence[Sequence[Boxes]], fps: Curv
     for run in runs:
         boxes, counted = _end_to_end(truth, run)
         video = truth.video[counted]
-        frame = measured(*(_bounded(b[counted], video, truth.sizes) for b in (boxes, truth.boxes)))
+        frame = measured(
+            _bounded(boxes[counted], video, truth.sizes), _bounded(truth.boxes[counted], video, truth.sizes)
+        )
         frames += np.bincount(video, minlength=videos)
         total += np.bincount(video, frame.overlap, minlength=videos)
         half += above(frame.overlap, video, videos, np.array([0.5, 0.75]))
