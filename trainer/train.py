@@ -167,6 +167,8 @@ class _Run:
         ending: Ending | None = None
         if learner.updates >= o.optimiser.updates:
             ending = "updates"
+        elif self._out_of_patience():
+            ending = "patience"
         with _signals() as caught:
             while ending is None:
                 over = o.optimiser.minutes is not None and time.monotonic() - began > o.optimiser.minutes * 60
@@ -180,11 +182,15 @@ class _Run:
                     self._write(learner.means())
                 if len(self._held_out) and learner.updates % o.validation.every == 0:
                     self._validate()
-                    if o.validation.patience is not None and self._standing.since >= o.validation.patience:
+                    if self._out_of_patience():
                         ending = ending or "patience"
                 if ending or learner.updates % o.log.checkpoint == 0:
                     self._save()
         return Outcome(ending, learner.updates, self._standing.best, self._standing.best_update)
+
+    def _out_of_patience(self) -> bool:
+        patience = self._options.validation.patience
+        return patience is not None and self._standing.since >= patience
 
     def _write(self, values: dict[str, float]) -> None:
         if self._processes.first:

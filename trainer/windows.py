@@ -132,9 +132,12 @@ def _check(reader: TransferReader) -> None:
 
 
 def held_out(videos: Sequence[str], share: float) -> NDArray[np.bool_]:
-    """Tell which videos are held out: a share of all, drawn by a hash of the name, the same for every seed and set."""
-    limit = int(share * 2**32)
+    """Tell which videos are held out: a share of all, drawn by a hash of the name, the same for every seed and set.
+
+    Where a small set has none of these, the video of the smallest hash is held out (for any share above 0).
+    """
     draws = {name: int.from_bytes(blake3(f"held out/{name}".encode()).digest(4), "little") for name in videos}
+    limit = max(int(share * 2**32), min(draws.values(), default=0) + 1) if share else 0
     return np.array([draws[name] < limit for name in videos], dtype=np.bool_)
 
 

@@ -1,0 +1,749 @@
+"""Learning: losses and episodes against plain code, exact resumption, several processes, bad input."""
+
+import dataclasses
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from conftest import REPOSITORY
+from transfer_samples import content, make_video, write_sample
+
+from datasets import open_dataset
+from datasets.errors import DataError
+from datasets.transfer.encoding import Encoding, encode_video
+from datasets.transfer.writer import FramesWriter, write_set
+from trainer import logs
+from trainer.crops import crop_batch
+from trainer.curriculum import Curriculum
+from trainer.episodes import Reader, load, plan
+from trainer.interactions import Interactions
+from trainer.learner import Learner
+from trainer.losses import Segment, losses
+from trainer.mdp import action_between, clip_box, overlap, reward, transition
+from trainer.options import (
+    RECIPES,
+    CurriculumOptions,
+    EpisodeOptions,
+    LogOptions,
+    LossOptions,
+    MachineOptions,
+    OptimiserOptions,
+    TrainOptions,
+    ValidationOptions,
+)
+from trainer.processes import Processes
+from trainer.saved_options import as_json, from_json, resumed
+from trainer.student import LSTMState, Student, StudentOptions, load_student
+from trainer.train import first_student, train
+from trainer.validation import HeldOut, baselines, follow, score, validate
+from trainer.windows import held_out, open_windows, split
+
+torch.set_num_threads(1)
+CPU = torch.device("cpu")
+TINY = StudentOptions(backbone="tiny", width=8, crop_size=32)
+
+
+def run_options(**changes):
+    """A run of a few quick updates."""
+    values = {
+        "students": 4,
+        "segment": 2,
+        "imagenet": "none",
+        "student": TINY,
+        "curriculum": CurriculumOptions(start=1, episodes=1, success=0.0),
+        "optimiser": OptimiserOptions(learning_rate=1e-2, scaling="none", updates=8),
+        "validation": ValidationOptions(share=0.4, every=3, patience=None),
+        "machine": MachineOptions(device="cpu", readers=1),
+        "log": LogOptions(every=4, checkpoint=2),
+    }
+    return TrainOptions(**{**values, **changes})
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("frames")
+    return [make_video(folder, f"video{i}", seed=i) for i in range(4)]
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory, videos):
+    """A transfer set of 12 windows of 4 frames."""
+    return write_sample(tmp_path_factory.mktemp("set"), videos)[0]
+
+
+@pytest.fixture
+def windows(sample):
+    opened = open_windows([sample])
+    yield opened
+    opened.close()
+
+
+def made(windows, options, numbers=None, grows=True):
+    """A learner with its interactions, as a run makes them."""
+    numbers = numbers or list(range(options.students))
+    student = first_student(options)
+    reader = Reader(options.episode, windows, options.seed, options.students, 1, CPU)
+    now = Interactions(options, reader, numbers, windows.length, options.student.width, grows, CPU)
+    now.begin()
+    return Learner(student, now, numbers, options, Processes(0, 1, CPU)), now
+
+
+# Losses
+
+
+def random_segment(T=5, S=6, seed=0):
+    g = torch.Generator().manual_seed(seed)
+
+    def normal(*shape):
+        return torch.randn(*shape, generator=g, dtype=torch.float64)
+
+    def uniform(*shape):
+        return torch.rand(*shape, generator=g, dtype=torch.float64)
+
+    tenth = torch.randint(0, 4, (2, T, S), generator=g) / 10
+    return Segment(
+        mean=normal(T, S, 4).requires_grad_(),
+        value=normal(T, S).requires_grad_(),
+        sigma=uniform(T, S, 4) + 0.01,
+        sample=normal(T, S, 4),
+        target=normal(T, S, 4),
+        reward=tenth[0].double(),
+        teacher_reward=tenth[1].double(),
+        counts=uniform(T, S) > 0.2,
+        ends=uniform(T, S) > 0.7,
+        bootstrap=normal(S),
+    )
+
+
+def plain_losses(segment, s, masked, options):
+    """Eq. 3, 6 and 7 for student s, step by step."""
+    T = len(segment.mean)
+    R = [0.0] * T
+    if options.value_target == "to-go":
+        rest = segment.bootstrap[s]
+        for i in reversed(range(T)):
+            if segment.ends[i, s]:
+                rest = 0.0
+            R[i] = rest = segment.reward[i, s] + options.gamma * rest
+    else:
+        first = 0
+        for i in range(T):
+            R[i] = sum(options.gamma ** (k - first) * segment.reward[k, s] for k in range(first, i + 1))
+            if segment.ends[i, s]:
+                first = i + 1
+    imitation = policy = value = 0.0
+    for i in range(T):
+        if not segment.counts[i, s]:
+            continue
+        own, teacher = segment.reward[i, s], segment.teacher_reward[i, s]
+        worse = own < teacher if options.ties == "student" else own <= teacher
+        if worse or not masked:
+            imitation = imitation + (segment.target[i, s] - segment.mean[i, s]).abs().sum()
+        if options.advantage == "to-go":
+            advantage = R[i] - segment.value[i, s]
+        else:
+            after = segment.value[i + 1, s] if i + 1 < T else segment.bootstrap[s]
+            after = 0.0 if segment.ends[i, s] else after
+            advantage = segment.reward[i, s] + options.gamma * after - segment.value[i, s]
+        if not options.advantage_gradient:
+            advantage = advantage.detach()
+        density = torch.distributions.Normal(segment.mean[i, s], segment.sigma[i, s])
+        policy = policy - density.log_prob(segment.sample[i, s]).sum() * advantage
+        value = value + 0.5 * (R[i] - segment.value[i, s]) ** 2
+    return [torch.as_tensor(v, dtype=torch.float64) for v in (imitation, policy, value)]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        LossOptions(),
+        LossOptions(gamma=0.9, ties="teacher", advantage="to-go"),
+        LossOptions(gamma=0.8, value_target="printed", advantage_gradient=True),
+    ],
+)
+def test_losses_are_those_of_plain_code(options):
+    segment = random_segment()
+    masked = torch.arange(6) % 2 == 0
+    found = losses(segment, masked, options)
+    found_gradient = torch.autograd.grad(sum(v.sum() for v in found), [segment.mean, segment.value])
+    plain = [plain_losses(segment, s, bool(masked[s]), options) for s in range(6)]
+    for i, values in enumerate(found):
+        torch.testing.assert_close(values, torch.stack([p[i] for p in plain]))
+    gradient = torch.autograd.grad(sum(sum(p) for p in plain), [segment.mean, segment.value])
+    for a, b in zip(found_gradient, gradient, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+# One update against one student at a time
+
+
+class PlainStudent:
+    """A student as Section 3.3 describes it, alone, without batches."""
+
+    def __init__(self, network, windows, options, number, grows):
+        self.network, self.windows, self.options, self.number = network, windows, options, number
+        self.curriculum = Curriculum(options.curriculum, windows.length - 1, grows)
+        self.episode = -1
+        self.role = RECIPES[options.recipe].roles[number % len(RECIPES[options.recipe].roles)]
+        self.begin()
+
+    def begin(self):
+        self.episode += 1
+        drawn = plan(
+            self.options.episode,
+            self.windows,
+            self.options.seed,
+            self.number,
+            self.episode,
+            self.options.students,
+        )
+        self.clip = load(self.windows, drawn, self.windows.length, self.options.episode, CPU)
+        self.t, self.steps, self.box = 1, self.curriculum.horizon, self.clip.start
+        self.state = self.network.initial_state(1)
+        self.sums = [0.0, 0.0]
+
+    def look(self):
+        crops = [
+            crop_batch(
+                [self.clip.images[t]],
+                self.clip.windows[t : t + 1],
+                self.clip.sizes[t : t + 1],
+                self.box[None],
+                32,
+            )
+            for t in (self.t - 1, self.t)
+        ]
+        return self.network(*crops, self.state)
+
+    def segment(self, noise):
+        """The loss of t_max steps."""
+        rows = []
+        for step in noise:
+            action, value, self.state = self.look()
+            truth = action_between(self.clip.truth[self.t], self.box)
+            teacher = action_between(self.clip.target[self.t], self.box)
+            sigma = (action[0] - truth).abs().detach().clamp_min(self.options.loss.sigma_floor)
+            sample = (action[0] + sigma * step).detach()
+            taken = sample if self.role == "autonomous" else action[0].detach()
+            moved = transition(taken.clamp(-1, 1), self.box)
+            self.box = clip_box(moved, *self.clip.sizes[self.t].tolist(), self.options.episode.smallest_box)
+            r = reward(overlap(self.box, self.clip.truth[self.t]))
+            teachers = reward(overlap(self.clip.target[self.t], self.clip.truth[self.t]))
+            self.sums = [a + float(b) for a, b in zip(self.sums, (r, teachers), strict=True)]
+            ends = self.t >= self.steps
+            target = (truth if self.role == "imitating" else teacher).clamp(-1, 1)
+            rows.append(
+                (
+                    action[0],
+                    value[0],
+                    sigma,
+                    sample,
+                    target,
+                    r,
+                    teachers,
+                    torch.tensor(True),
+                    torch.tensor(ends),
+                )
+            )
+            self.t += 1
+            if ends:
+                self.curriculum.finish(*self.sums)
+                self.begin()
+        with torch.no_grad():
+            bootstrap = self.look().value
+        stacked = [torch.stack(parts)[:, None] for parts in zip(*rows, strict=True)]
+        found = plain_losses(Segment(*stacked, bootstrap), 0, self.role == "distilling", self.options.loss)
+        self.state = self.state.detach()
+        if self.role == "autonomous":
+            return self.options.loss.reinforcement_weight * (found[1] + found[2])
+        return found[0]
+
+
+@pytest.mark.parametrize("recipe", ["tras", "tras-kd-gt", "tras-no-curr"])
+def test_updates_are_those_of_students_that_learn_one_by_one(windows, recipe):
+    options = run_options(
+        recipe=recipe,
+        segment=3,
+        episode=EpisodeOptions(mirror=0.5, reverse=0.5, shake=0.05),
+        loss=LossOptions(reinforcement_weight=0.1, weight_decay=0.0),
+    )
+    grows = RECIPES[recipe].curriculum
+    learner, now = made(windows, options, grows=grows)
+    network = first_student(options)
+    plain = [PlainStudent(network, windows, options, s, grows) for s in range(options.students)]
+    optimiser = torch.optim.RAdam(network.parameters(), lr=1e-2)
+    for _ in range(7):
+        noise = learner._noise()
+        optimiser.zero_grad()
+        sum(p.segment(noise[:, s]) for s, p in enumerate(plain)).div(options.students).backward()
+        optimiser.step()
+        learner.update()
+        torch.testing.assert_close(now.box, torch.stack([p.box for p in plain]), rtol=1e-4, atol=1e-3)
+    for (name, a), b in zip(learner.student.named_parameters(), network.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4, msg=name)
+    assert [c.horizon for c in now.curricula] == [p.curriculum.horizon for p in plain]
+
+
+def test_frames_without_target_are_in_no_loss(windows):
+    windows.present[:, 2] = False
+    windows.truth[:, 2] = np.nan
+    learner, _ = made(windows, run_options(recipe="tras-no-curr", segment=3), grows=False)
+    for _ in range(3):
+        learner.update()
+    assert all(p.isfinite().all() for p in learner.student.parameters())
+    means = learner.means()
+    assert all(np.isfinite(v) for v in means.values()) and means["reward/teacher"] <= 1
+
+
+def test_learning_lowers_the_loss(small_videos, tmp_path):
+    path = write_sample(tmp_path, list(open_dataset(f"synthetic:{small_videos}")))[0]
+    options = run_options(
+        recipe="tras-gt",
+        students=8,
+        student=StudentOptions("tiny", 64, 64),
+        optimiser=OptimiserOptions(1e-3, "none"),
+    )
+    learner, _ = made(open_windows([path]), options)
+    lines = []
+    for _ in range(4):
+        for _ in range(20):
+            learner.update()
+        lines.append(learner.means())
+    assert lines[-1]["loss/imitation"] < 0.8 * lines[0]["loss/imitation"]
+    assert lines[-1]["overlap"] > lines[0]["overlap"] and lines[-1]["horizon"] == 3
+
+
+def test_divergence_is_told(windows):
+    learner, _ = made(windows, run_options())
+    learner.update()
+    with torch.no_grad():
+        learner.student.actor.bias[0] = float("nan")
+    with pytest.raises(ValueError, match=r"cannot crop|diverged"):
+        for _ in range(2):
+            learner.update()
+            learner.means()
+
+
+# Episodes and curriculum
+
+
+def test_every_window_comes_once_a_round(windows):
+    options = EpisodeOptions()
+    drawn = [plan(options, windows, 3, s, e, 4).window for e in range(6) for s in range(4)]
+    assert sorted(drawn[:12]) == sorted(drawn[12:]) == list(range(12))
+    assert drawn[:12] != drawn[12:]
+    assert drawn == [plan(options, windows, 3, s, e, 4).window for e in range(6) for s in range(4)]
+
+
+def test_a_mirrored_and_reversed_clip_shows_the_same_mirrored_and_reversed(windows):
+    options = EpisodeOptions(mirror=1.0, reverse=1.0)
+    drawn = plan(options, windows, 0, 0, 0, 1)
+    assert drawn.mirrored and drawn.reversed
+    clip = load(windows, drawn, 4, options, CPU)
+    window = windows.window(drawn.window)
+    for t in range(4):
+        crop = crop_batch([clip.images[t]], clip.windows[t, None], clip.sizes[t, None], clip.truth[t, None])[
+            0
+        ]
+        plain = torch.from_numpy(window.image(3 - t))
+        region, size = torch.from_numpy(window.regions[3 - t]), torch.from_numpy(window.image_size[3 - t])
+        truth = torch.from_numpy(window.ground_truth[3 - t])
+        expected = crop_batch([plain], region[None], size[None], truth[None])[0].flip(-1)
+        assert (
+            crop - expected
+        ).abs().mean() < 0.05  # corners that round the other way shift it by half a pixel
+    start = load(windows, dataclasses.replace(drawn, shake=(0.1, 0, 0, -2.0)), 2, options, CPU).start
+    assert start[3] == 1.0 and torch.isclose(start[0], clip.truth[0, 0] + 0.1 * clip.truth[0, 2])
+
+
+def test_the_curriculum_grows_with_success_alone():
+    c = Curriculum(CurriculumOptions(start=2, step=3, episodes=2, success=0.5), most=9)
+    c.finish(0.3, 0.1 + 0.2)  # equal but for rounding
+    c.finish(0.0, 1.0)
+    assert c.horizon == 5 and c.longest_next == 8
+    for _ in range(4):
+        c.finish(0.0, 1.0)
+    assert c.horizon == 5
+    for _ in range(8):
+        c.finish(1.0, 1.0)
+    assert c.horizon == 9
+    assert Curriculum(c.options, 9, True, **c.state()) == c
+    still = Curriculum(c.options, 9, grows=False)
+    still.finish(1, 0)
+    assert still.horizon == still.longest_next == 9
+
+
+def test_videos_are_held_out_by_name():
+    names = [f"video {i}" for i in range(2000)]
+    out = held_out(names, 0.25)
+    assert 0.2 < out.mean() < 0.3 and (held_out(names[::-1], 0.25)[::-1] == out).all()
+    assert not held_out(names, 0.0).any() and (out <= held_out(names, 0.5)).all()
+    assert held_out(names[:5], 1e-9).sum() == 1  # a small set gives one at least
+
+
+# Validation
+
+
+def test_following_together_is_following_alone(windows):
+    student = first_student(run_options())
+    torch.nn.init.normal_(student.actor.weight, std=0.05)
+    _, test = split(windows, 0.4)
+    chosen = HeldOut(ValidationOptions(), test)
+    tracked = follow(student, chosen, EpisodeOptions(), CPU)
+    assert len(tracked) == len(chosen) == len(test)
+    for boxes, sequence in tracked:
+        box, state = torch.from_numpy(sequence.truth[0]), student.initial_state(1)
+        for t in range(1, 4):
+            pairs = [sequence.pixels(t - 1), sequence.pixels(t)]
+            crops = [
+                crop_batch(
+                    [torch.from_numpy(p.image)],
+                    torch.from_numpy(p.window)[None],
+                    torch.tensor([p.size]),
+                    box[None],
+                    32,
+                )
+                for p in pairs
+            ]
+            action, _, state = student(*crops, state)
+            box = clip_box(transition(action[0].detach().clamp(-1, 1), box), *pairs[1].size)
+            torch.testing.assert_close(torch.from_numpy(boxes[t]), box, rtol=1e-4, atol=1e-3)
+
+
+def test_whole_videos_validate_and_memories_return(small_videos, windows):
+    held = HeldOut(ValidationOptions(videos=f"synthetic:{small_videos}:train", most=2), windows)
+    student = Student(TINY)
+    found = validate(student, held, EpisodeOptions(), CPU)
+    still = baselines(held)["static"]
+    assert found.frames == still.frames and found.ao == pytest.approx(still.ao, abs=0.1)
+
+
+def test_scores_leave_out_frame_0_and_absent_frames():
+    truth = np.tile(np.array([0, 0, 10, 10], np.float32), (4, 1))
+    boxes = truth.copy()
+    boxes[0] = boxes[3] = [50, 50, 1, 1]
+    boxes[2, 2] = 5
+    found = score([boxes], [(truth, np.array([True, True, True, False]))])
+    assert found.ao == pytest.approx(0.75) and found.sr50 == 0.5 and found.frames == 2
+
+
+# Runs
+
+
+def weights(out, name="last.safetensors"):
+    return load_student(out / name).state_dict()
+
+
+def same(a, b):
+    return all(torch.equal(a[k], b[k]) for k in a)
+
+
+@pytest.fixture(scope="module")
+def straight(sample, tmp_path_factory):
+    """The folder of a run without interruption."""
+    out = tmp_path_factory.mktemp("run") / "straight"
+    outcome = train([sample], out, run_options())
+    assert outcome.ending == "updates" and outcome.updates == 8
+    return out
+
+
+def test_a_run_leaves_weights_history_and_checkpoint(straight):
+    assert sorted(p.name for p in straight.iterdir()) == [
+        "best.safetensors",
+        "history.jsonl",
+        "last.pt",
+        "last.safetensors",
+    ]
+    history = [json.loads(line) for line in (straight / "history.jsonl").read_text().splitlines()]
+    assert [line["update"] for line in history] == [3, 4, 6, 8]
+    assert {"loss/imitation", "loss/policy", "loss/value", "reward/teacher", "horizon", "speed"} <= set(
+        history[1]
+    )
+    assert 0 <= history[0]["validation/ao"] <= 1
+
+
+@pytest.mark.parametrize("at", [1, 3, 4, 7])
+def test_killed_at_any_update_and_resumed_it_is_the_same_to_the_bit(
+    sample, straight, tmp_path, monkeypatch, at
+):
+    real = Learner.update
+
+    def dying(self, stop=False):
+        if self.updates == at:
+            raise MemoryError("as good as a kill: nothing is saved")
+        return real(self, stop)
+
+    monkeypatch.setattr(Learner, "update", dying)
+    with pytest.raises(MemoryError):
+        train([sample], tmp_path / "a", run_options())
+    monkeypatch.setattr(Learner, "update", real)
+    if at < 2:  # killed before the first checkpoint: there is nothing to resume
+        with pytest.raises(DataError, match="no checkpoint to resume"):
+            train([sample], tmp_path / "a", run_options(), resume=True)
+        return
+    outcome = train([sample], tmp_path / "a", TrainOptions(), resume=True)
+    assert outcome.updates == 8
+    assert same(weights(tmp_path / "a"), weights(straight))
+    assert (tmp_path / "a/best.safetensors").read_bytes() == (straight / "best.safetensors").read_bytes()
+
+    def lines(folder):
+        found = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+        return [{k: v for k, v in line.items() if k != "speed"} for line in found]
+
+    assert lines(tmp_path / "a") == lines(straight)
+
+
+def test_ctrl_c_leaves_a_checkpoint_that_goes_on(sample, straight, tmp_path, monkeypatch):
+    real = Learner.update
+
+    def interrupted(self, stop=False):
+        if self.updates == 4:
+            signal.raise_signal(signal.SIGINT)
+        return real(self, stop)
+
+    monkeypatch.setattr(Learner, "update", interrupted)
+    outcome = train([sample], tmp_path / "a", run_options())
+    assert outcome.ending == "interrupted" and outcome.updates < 8
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    load_student(tmp_path / "a/last.safetensors")
+    monkeypatch.setattr(Learner, "update", real)
+    assert train([sample], tmp_path / "a", TrainOptions(), resume=True).ending == "updates"
+    assert same(weights(tmp_path / "a"), weights(straight))
+
+
+def test_validation_that_stops_improving_ends_the_run(sample, tmp_path):
+    never = OptimiserOptions(learning_rate=1e-12, scaling="none", updates=100)
+    options = run_options(optimiser=never, validation=ValidationOptions(share=0.4, every=1, patience=2))
+    outcome = train([sample], tmp_path / "a", options)
+    assert outcome.ending == "patience" and outcome.updates <= 4 and outcome.best_update <= 2
+    again = train([sample], tmp_path / "a", options, resume=True)
+    assert again.ending == "patience" and again.updates == outcome.updates
+
+
+def test_time_ends_a_run(sample, tmp_path):
+    options = run_options(optimiser=OptimiserOptions(updates=10**6, minutes=1e-4))
+    assert train([sample], tmp_path / "a", options).ending == "minutes"
+
+
+def test_two_processes_learn_what_one_learns(sample, straight, tmp_path):
+    arguments = ["--data", str(sample), "--out", str(tmp_path / "two"), "--students", "4", "--segment", "2"]
+    for name, value in {
+        "imagenet": "none",
+        "student.backbone": "tiny",
+        "student.width": 8,
+        "student.crop-size": 32,
+        "curriculum.start": 1,
+        "curriculum.episodes": 1,
+        "curriculum.success": 0,
+        "optimiser.learning-rate": 1e-2,
+        "optimiser.scaling": "none",
+        "optimiser.updates": 8,
+        "validation.share": 0.4,
+        "validation.every": 3,
+        "machine.device": "cpu",
+        "log.every": 4,
+        "log.checkpoint": 2,
+    }.items():
+        arguments += [f"--{name}", str(value)]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(REPOSITORY),
+        "OMP_NUM_THREADS": "1",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": port,
+        "WORLD_SIZE": "2",
+    }
+    command = [sys.executable, "-m", "trainer", *arguments]
+    peers = [
+        subprocess.Popen(
+            command,
+            env={**environment, "RANK": str(r), "LOCAL_RANK": str(r)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for r in range(2)
+    ]
+    errors = [peer.communicate(timeout=120)[1] for peer in peers]
+    assert [peer.returncode for peer in peers] == [0, 0], errors
+    two, one = weights(tmp_path / "two"), weights(straight)
+    for name in one:
+        torch.testing.assert_close(two[name], one[name], rtol=1e-3, atol=1e-5, msg=name)
+    with pytest.raises(ValueError, match="learnt by 2 processes, not 1"):
+        train([sample], tmp_path / "two", TrainOptions(), resume=True)
+
+
+@pytest.mark.parametrize("precision", ["bfloat16"])
+def test_mixed_precision_learns_as_well(sample, tmp_path, precision):
+    options = run_options(machine=MachineOptions(device="cpu", readers=1, precision=precision))
+    assert train([sample], tmp_path / "a", options).updates == 8
+    assert all(v.dtype == torch.float32 and v.isfinite().all() for v in weights(tmp_path / "a").values())
+
+
+# Options
+
+
+def test_options_survive_json_and_resumption_takes_only_what_may_change(tmp_path):
+    stored = run_options(init=tmp_path / "x.safetensors")
+    assert from_json(json.loads(json.dumps(as_json(stored))), tmp_path) == stored
+    minutes = dataclasses.replace(
+        TrainOptions(), optimiser=OptimiserOptions(minutes=3), log=LogOptions(every=7)
+    )
+    found = resumed(stored, minutes)
+    assert found.optimiser.minutes == 3 and found.log == LogOptions(every=7)
+    assert found.optimiser.learning_rate == 1e-2 and found.machine == stored.machine
+    with pytest.raises(ValueError, match=r"students 4 -> 8; loss.gamma 1.0 -> 0.5"):
+        resumed(stored, TrainOptions(students=8, loss=LossOptions(gamma=0.5)))
+    with pytest.raises(DataError, match="not those of this version"):
+        from_json({"recipe": "other"}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"students": 3}, "students is 3, and has to be a multiple of 2"),
+        ({"segment": 0}, "segment is 0"),
+        ({"episode": EpisodeOptions(smallest_box=0)}, "episode.smallest_box is 0"),
+        ({"validation": ValidationOptions(share=1.0)}, "validation.share is 1.0"),
+        ({"optimiser": OptimiserOptions(learning_rate=-1)}, "optimiser.learning_rate is -1"),
+    ],
+)
+def test_wrong_options_are_named(changes, message):
+    with pytest.raises(ValueError, match=message):
+        run_options(**changes)
+
+
+def test_logs_that_are_not_installed_are_named(tmp_path, monkeypatch):
+    def absent(name):
+        raise ImportError(f"No module named {name!r}")
+
+    monkeypatch.setattr(logs.importlib, "import_module", absent)
+    with pytest.raises(ValueError, match=r"log.dvclive needs the package dvclive.*\[logs\]"):
+        logs.Logs(tmp_path, LogOptions(dvclive=True), 0)
+
+
+# Bad input
+
+
+def copy_of(sample, folder):
+    """The set and its frames, to be damaged."""
+    folder.mkdir()
+    for path in sample.parent.iterdir():
+        if path.suffix == ".h5":
+            (folder / path.name).write_bytes(path.read_bytes())
+    return folder / sample.name
+
+
+def rewritten(folder, videos, **arrays):
+    """A well-formed set of other boxes."""
+    folder.mkdir()
+    with FramesWriter(folder / "frames.h5", Encoding()) as frames:
+        for video in videos:
+            frames.append(encode_video(video, np.arange(len(video)), Encoding()))
+    held = dataclasses.replace(content(videos), **arrays)
+    write_set(folder / "P-0.5.h5", held, folder / "frames.h5")
+    return folder / "P-0.5.h5"
+
+
+def test_a_set_that_is_none_of_this_version(sample, tmp_path):
+    path = copy_of(sample, tmp_path / "set")
+    with h5py.File(path, "r+") as file:
+        file.attrs["format_version"] = 2
+    with pytest.raises(DataError, match=r"P-0.5.h5"):
+        train([path], tmp_path / "a", run_options())
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_set_without_its_pixels(sample, tmp_path):
+    path = copy_of(sample, tmp_path / "set")
+    (path.parent / "frames.h5").unlink()
+    with pytest.raises(DataError, match="cannot find its pixels"):
+        train([path], tmp_path / "a", run_options())
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_window_whose_pixels_are_damaged(sample, tmp_path):
+    path = copy_of(sample, tmp_path / "set")
+    with h5py.File(path.parent / "frames.h5", "r") as file:
+        data = file["frames/data"]
+        start, size = data.id.get_offset(), data.size
+    with (path.parent / "frames.h5").open("r+b") as file:
+        file.seek(start)
+        file.write(bytes(size))
+    with pytest.raises(DataError, match=r"row \d+ of /frames is damaged"):
+        train([path], tmp_path / "a", run_options())
+
+
+def test_boxes_that_are_not_numbers(videos, tmp_path):
+    whole = content(videos)
+    truth = whole.ground_truth.copy()
+    truth[5, 2, 0] = np.nan
+    teacher = whole.teacher.copy()
+    teacher[4, 3, 0, 2] = np.nan
+    nobody = whole.teacher.copy()
+    nobody[2] = np.nan
+    cases = [
+        ({"ground_truth": truth}, "window 5 .*ground truth is not a valid box"),
+        ({"teacher": teacher}, "window 4 .*not all finite"),
+        ({"teacher": nobody}, "window 2 .*no teacher is positive"),
+    ]
+    for i, (arrays, message) in enumerate(cases):
+        path = rewritten(tmp_path / str(i), videos, **arrays)
+        with pytest.raises(DataError, match=message):
+            train([path], tmp_path / "a", run_options())
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_set_with_no_positive_window(videos, tmp_path):
+    whole = content(videos)
+    none = {
+        name: getattr(whole, name)[:0]
+        for name in ("window_video", "window_start", "ground_truth", "absent", "teacher")
+    }
+    path = rewritten(tmp_path / "set", videos, **none)
+    with pytest.raises(DataError, match="no positive window"):
+        train([path], tmp_path / "a", run_options())
+
+
+def test_runs_that_do_not_fit_what_lies_there(sample, straight, videos, tmp_path):
+    with pytest.raises(ValueError, match="holds a run already"):
+        train([sample], straight, run_options())
+    with pytest.raises(ValueError, match=r"keeps its options.*students 4 -> 6"):
+        train([sample], straight, TrainOptions(students=6), resume=True)
+    other = rewritten(tmp_path / "set", videos[:3])
+    with pytest.raises(ValueError, match="other transfer sets"):
+        train([other], straight, TrainOptions(), resume=True)
+    with pytest.raises(ValueError, match=r"holds a student of .*tiny.*, but .*small"):
+        train(
+            [sample],
+            tmp_path / "b",
+            run_options(init=straight / "best.safetensors", student=StudentOptions("small")),
+        )
+    with pytest.raises(ValueError, match="leaves"):
+        train([sample], tmp_path / "b", run_options(validation=ValidationOptions(share=0.999)))
+    with pytest.raises(ValueError, match=r"no CUDA device|no device"):
+        train(
+            [sample],
+            tmp_path / "b",
+            run_options(machine=MachineOptions(device="cuda" if not torch.cuda.is_available() else "x")),
+        )
+    assert not (tmp_path / "b").exists()
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c/last.pt").write_bytes((straight / "last.pt").read_bytes()[:-50])
+    with pytest.raises(DataError, match="cannot be read"):
+        train([sample], tmp_path / "c", TrainOptions(), resume=True)
+
+
+def test_states_of_other_students_do_not_leak(windows):
+    learner, now = made(windows, run_options())
+    learner.update()
+    assert isinstance(now.memory, LSTMState) and not now.memory.hidden.requires_grad
