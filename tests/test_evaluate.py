@@ -649,3 +649,33 @@ def test_the_command_line_has_help_with_an_example():
     )
     assert shown.returncode == 0, shown.stderr
     assert "python -m trainer.evaluate --tracker" in shown.stdout.split("Example", 1)[1]
+
+
+def test_the_papers_three_trackers_are_run_and_counted(small_videos, tmp_path):
+    torch = pytest.importorskip("torch")
+    from trainer.student import Student, StudentOptions, save_student
+
+    torch.manual_seed(0)
+    save_student(tmp_path / "w.safetensors", Student(StudentOptions(backbone="tiny", width=16, crop_size=64)))
+    excluded = tmp_path / "excluded.txt"
+    excluded.write_text("".join(f"{name}\n" for name in open_dataset(f"synthetic:{small_videos}").names[2:]))
+    options = {
+        "tracker": ("tras", "trast", "trasfust"),
+        "weights": tmp_path / "w.safetensors",
+        "teachers": ("mosse",),
+        "dataset": (f"synthetic:{small_videos}",),
+        "out": tmp_path / "out",
+        "exclude": excluded,
+        "workers": 1,
+    }
+    rows = {row["tracker"]: row for row in records(**options)}
+    (alone,) = records(**{**options, "tracker": ("mosse",)})
+    # A pool of one teacher gives that teacher's boxes, but for what is clipped at the image's border.
+    assert rows["trasfust"]["ao"] == pytest.approx(alone["ao"], abs=1e-6)
+    code, out, err = run(**options, fractions=True, format="json")
+    assert code == 0, err
+    shares = {share["tracker"]: share["shares"] for share in json.loads(out)}
+    assert shares["tras"] == {"student": 1.0}
+    assert shares["trasfust"] == {"mosse": 1.0}
+    assert sum(shares["trast"].values()) == pytest.approx(1)
+    assert set(shares["trast"]) <= {"student", "mosse"}

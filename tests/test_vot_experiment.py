@@ -208,6 +208,17 @@ def test_runs_are_written_and_read_back(tmp_path):
     back = read_run(path, 4)
     assert back.rows == rows
     assert back.seconds.tolist() == [0.5, 0.25, 0.25, 0]
+    times = path.with_name("s_001_time.value")
+    times.write_text("0.5\n0.25\n0.25\n\n")  # as the VOT toolkit has it
+    assert read_run(path, 4).seconds.tolist() == [0.5, 0.25, 0.25, 0]
+    times.write_text("0.5\nsoon\n0.25\n\n")
+    with pytest.raises(DataError, match="line 2: 'soon' is not a number"):
+        read_run(path, 4)
+    times.write_text("0.5\n")
+    with pytest.raises(DataError, match="1 rows for 4 frames"):
+        read_run(path, 4)
+    times.unlink()
+    assert np.isnan(read_run(path, 4).seconds).all()
     path.write_text("1\n0,0,4,0,4,4,0,4\n2\n0\n")  # another tracker may give polygons
     assert read_run(path, 4).rows[1] == polygon([0, 0, 4, 4])
 

@@ -24,7 +24,7 @@ from datasets.atomic import appearing
 from datasets.boxes import as_boxes, enclosing
 from datasets.errors import DataError
 from datasets.images import read_image
-from datasets.rows import parse_rows, read_bytes
+from datasets.rows import read_bytes
 from datasets.video import Video
 from teachers.base import Task, Teacher, checked_box
 from trainer.evaluate.regions import Polygon, corners, polygon, region_overlap
@@ -149,17 +149,21 @@ def read_run(path: Path, length: int) -> Run:
 
 
 def _seconds(path: Path, length: int) -> NDArray[np.float64]:
-    """Seconds per frame beside a run; NaN where nobody wrote them."""
+    """Seconds per frame beside a run, NaN without them; the VOT toolkit leaves lines of frames not run blank."""
     times = path.with_name(f"{path.stem}_time.value")
     if not times.is_file():
         return np.full(length, np.nan)
-    seconds = parse_rows(read_bytes(times), times, 1, remedy="Write seconds per frame")[:, 0].astype(
-        np.float64
-    )
-    if len(seconds) != length:
-        raise DataError(
-            times, f"{len(seconds)} rows for {length} frames", f"Delete it, or run {path.stem} again"
-        )
+    lines = read_bytes(times).decode("utf-8", "replace").splitlines()
+    if len(lines) != length:
+        problem = f"{len(lines)} rows for {length} frames"
+        raise DataError(times, problem, f"Delete it, or run {path.stem} again")
+    seconds = np.zeros(length)
+    for t, line in enumerate(lines):
+        try:
+            seconds[t] = float(line.strip() or 0)
+        except ValueError:
+            remedy = "Write seconds per frame, or delete the file"
+            raise DataError(times, f"{line.strip()[:60]!r} is not a number", remedy, t + 1) from None
     return seconds
 
 
