@@ -15,7 +15,7 @@ from teachers.training.scenes import Scene, plan
 SHIFT = 52.0
 """Furthest that the target lies from the search region's centre along x and y, pixels of the region."""
 
-SCALE = 0.25
+SCALE = 0.4
 """Furthest that the logarithm of the search region's scale lies from the target's own."""
 
 

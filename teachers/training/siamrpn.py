@@ -9,6 +9,7 @@ import platform
 import sys
 import time
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,9 @@ from teachers.training.scoring import mean, scores
 from teachers.training.siamrpn_learner import Learner, Pairs, Precision, loader
 
 WHAT = "slim SiamRPN, trained on procedural video only; not the published SiamRPN"
+
+SETTLING = 40
+"""Batches over which the normalisations' statistics are averaged at the end."""
 
 
 @dataclass
@@ -123,9 +127,9 @@ class Train:
         pairs = Pairs(self.seed, reached.step * self.batch, 2**31)
         with progress("‰") as bar:
             task = bar.add_task("training", total=1000)
-            for exemplars, regions, boxes in loader(pairs, self.batch, self.workers):
-                if self._share(reached) >= 1:
-                    break
+            batches = iter(loader(pairs, self.batch, self.workers))
+            while self._share(reached) < 1:
+                exemplars, regions, boxes = next(batches)
                 now = learner.step(exemplars, regions, boxes, self._share(reached))
                 reached.learned(now, time.monotonic() - began)
                 losses = f"losses {reached.losses[0]:.3f}, {reached.losses[1]:.3f}"
@@ -133,7 +137,8 @@ class Train:
                 if time.monotonic() - saved > 60:
                     saved = time.monotonic()
                     self._save(learner, reached)
-        self._save(learner, reached)
+            self._save(learner, reached)
+            learner.settle((z, x) for z, x, _ in islice(batches, SETTLING))
 
     def _save(self, learner: Learner, reached: Progress) -> None:
         if bar_is_hidden():

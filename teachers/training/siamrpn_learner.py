@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import nullcontext
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import cv2
 import numpy as np
@@ -17,6 +17,9 @@ from teachers.siamrpn.variants import VARIANTS
 from teachers.training.pairs import pair
 from teachers.training.siamrpn_loss import BOX_WEIGHT, loss, targets
 from teachers.training.starting_filters import start
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 SEARCH, SIDE = 223, 13
 """Of training: smaller than the tracker's search region, because the network has no padding and sees no border."""
@@ -112,6 +115,24 @@ class Learner:
         nn.utils.clip_grad_norm_(self.network.parameters(), 10.0)
         self.optimiser.step()
         return classes.item(), offsets.item()
+
+    @torch.no_grad()
+    def settle(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
+        """Average the normalisations' statistics over batches, instead of the running ones of a moving network.
+
+        Args:
+            batches: Exemplars and search regions, as `step` takes them.
+        """
+        norms = [m for m in self.network.modules() if isinstance(m, nn.BatchNorm2d)]
+        usual = [m.momentum for m in norms]
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # an average of equal weights
+        for exemplars, regions in batches:
+            z, x = (v.to(self.place).permute(0, 3, 1, 2).float() for v in (exemplars, regions))
+            self.network(x, self.network.template(z))
+        for norm, momentum in zip(norms, usual, strict=True):
+            norm.momentum = momentum
 
     def state(self) -> dict[str, Any]:
         """What training goes on from."""

@@ -1,8 +1,8 @@
 """What SiamRPN learns from a pair: which anchors are the target, and the way from them to its box.
 
 SiamRPN (Li et al., CVPR 2018), Section 3.4: anchors that overlap the target by more than 0.6 are positive, by less
-than 0.3 negative; at most 16 of those and 48 of these count; cross-entropy for the classes, smooth L1 for the
-boxes. Negative pairs (an exemplar of something else) come from DaSiamRPN (ECCV 2018), Section 3.2.
+than 0.3 negative; at most 16 of those and 48 of these count for the class; cross-entropy for the classes, smooth
+L1 for the boxes. Negative pairs (an exemplar of something else) come from DaSiamRPN (ECCV 2018), Section 3.2.
 """
 
 from __future__ import annotations
@@ -17,8 +17,11 @@ from teachers.siamrpn.anchors import anchors
 
 POSITIVE, NEGATIVE = 0.6, 0.3
 POSITIVES, NEGATIVES = 16, 48
-BOX_WEIGHT = 1.2
-"""Of the boxes' loss against the classes' (pysot's configuration)."""
+LIKE_BEST = 0.8
+"""An anchor that overlaps the target by this share of what the best one does is positive as well."""
+BOX_WEIGHT = 3.0
+"""Of the boxes' loss against the classes'. Position and class come by themselves; to measure a target's size has to
+be asked for: with 1.2, as in pysot, a short training leaves it out, and the box slowly grows or shrinks."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,11 +29,13 @@ class Targets:
     """For N pairs and M anchors, in the order of `anchors.anchors`.
 
     Attributes:
-        positive: bool (N, M), the anchors drawn from those that are the target.
-        negative: bool (N, M), those drawn from the others.
+        matched: bool (N, M), the anchors that are the target: their boxes count.
+        positive: bool (N, M), those drawn from them: their classes count.
+        negative: bool (N, M), the anchors drawn from the others.
         deltas: float32 (N, 4, M), from each anchor to the target: dx / w, dy / h, ln(w ratio), ln(h ratio).
     """
 
+    matched: Tensor
     positive: Tensor
     negative: Tensor
     deltas: Tensor
@@ -66,11 +71,11 @@ def targets(boxes: Tensor, search: int, side: int, strange: Tensor, generator: t
     grid = anchors(side, boxes.device)
     centred = torch.cat([boxes[:, :2] + boxes[:, 2:] / 2 - search / 2, boxes[:, 2:]], dim=1)
     iou = overlaps(centred, grid)
-    # A target whose form no anchor has still has a best anchor, if it is anything like it.
-    best = (iou >= iou.amax(dim=1, keepdim=True)) & (iou > NEGATIVE)
+    # A target whose form or size no anchor has still has best anchors, if they are anything like it.
+    best = (iou >= LIKE_BEST * iou.amax(dim=1, keepdim=True)) & (iou > NEGATIVE)
     own = ~strange[:, None]
-    positive = ((iou > POSITIVE) | best) & own
-    negative = torch.where(own, (iou < NEGATIVE) & ~positive, iou > NEGATIVE)
+    matched = ((iou > POSITIVE) | best) & own
+    negative = torch.where(own, iou < NEGATIVE, iou > NEGATIVE)
     deltas = torch.cat(
         [
             (centred[:, :2, None] - grid[None, :2]) / grid[None, 2:],
@@ -78,7 +83,8 @@ def targets(boxes: Tensor, search: int, side: int, strange: Tensor, generator: t
         ],
         dim=1,
     )
-    return Targets(drawn(positive, POSITIVES, generator), drawn(negative, NEGATIVES, generator), deltas)
+    positive = drawn(matched, POSITIVES, generator)
+    return Targets(matched, positive, drawn(negative, NEGATIVES, generator), deltas)
 
 
 def loss(classes: Tensor, boxes: Tensor, wanted: Targets) -> tuple[Tensor, Tensor]:
@@ -91,12 +97,13 @@ def loss(classes: Tensor, boxes: Tensor, wanted: Targets) -> tuple[Tensor, Tenso
 
     Returns:
         Cross-entropy, half of it the positives' mean and half the negatives'; smooth L1 summed over the four
-        numbers, the positives' mean.
+        numbers, the mean over all that match.
     """
     n = len(classes)
     logs = classes.float().reshape(n, 2, -1).log_softmax(dim=1)
     some = wanted.positive.sum().clamp(min=1)
     hits = -(logs[:, 1] * wanted.positive).sum() / some
     rest = -(logs[:, 0] * wanted.negative).sum() / wanted.negative.sum().clamp(min=1)
-    error = F.smooth_l1_loss(boxes.float().reshape(n, 4, -1), wanted.deltas, reduction="none", beta=0.2)
-    return (hits + rest) / 2, (error.sum(dim=1) * wanted.positive).sum() / some
+    error = F.smooth_l1_loss(boxes.float().reshape(n, 4, -1), wanted.deltas, reduction="none", beta=0.05)
+    matches = wanted.matched.sum().clamp(min=1)
+    return (hits + rest) / 2, (error.sum(dim=1) * wanted.matched).sum() / matches
