@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import pickle
 import zlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -20,7 +22,7 @@ from torch.nn import functional
 
 from datasets.errors import DataError
 from teachers import registry
-from teachers.base import Task, Teacher, TeacherError
+from teachers.base import BatchTeacher, Task, Teacher, TeacherError
 from teachers.eco.deep import EcoDeep
 from teachers.eco.deep.augmentation import SHIFTS, augmented, kept_channels
 from teachers.eco.deep.bilinear import Samples
@@ -30,6 +32,7 @@ from teachers.eco.deep.memory import CAPACITY, Memory
 from teachers.eco.deep.network import TwoNetworks, read
 from teachers.eco.deep.patch import patch
 from teachers.eco.deep.region import region
+from teachers.eco.deep.tracker import EcoDeepBatch
 from teachers.eco.deep.transform import Sampling, Transform
 from teachers.eco.fourier import Fourier, label
 from teachers.eco.layout import Block
@@ -143,24 +146,37 @@ def alone(teacher: EcoDeep) -> Floats:
     return np.array([start, *(teacher.track(frame) for frame in FRAMES[1:5])])
 
 
-def test_boxes_depend_neither_on_neighbours_nor_on_what_ran_before(
-    checkpoint: Path, teacher: EcoDeep, alone: Floats
-):
-    other = EcoDeep(checkpoint)
-    other.start(FRAMES[4], BOXES[4], Task("b", 3))
+def test_many_videos_at_once_give_the_same_boxes(teacher: EcoDeep, alone: Floats):
+    batch = teacher.batch(3)
+    assert isinstance(batch, BatchTeacher)
+    with pytest.raises(ValueError, match="no slot 3"):
+        batch.start(3, FRAMES[0], BOXES[0], Task("a", 5))
     torch.manual_seed(7)
-    interleaved = [teacher.start(FRAMES[0], BOXES[0], Task("a", 5))]
-    for frame in FRAMES[1:4]:
-        other.track(frame)
-        interleaved.append(teacher.track(frame))
-    np.testing.assert_array_equal(interleaved, alone[:4])
+    # The target of "b" has another side.
+    batch.start(0, FRAMES[2], np.array([60, 60, 45, 45], np.float32), Task("b", 5))
+    batch.start(2, FRAMES[0], BOXES[0], Task("a", 5))
+    # Regions of many videos go through one call, as on a GPU.
+    together = EcoDeepBatch(teacher._extractor, teacher._begin, 3, together=3)
+    shared = teacher._extractor
+    for slot, source in ((0, 0), (1, 2), (2, 2)):
+        together._models[slot] = copy.deepcopy(batch._models[source], {id(shared): shared})
+    found = [batch.step({0: FRAMES[3 + t], 2: FRAMES[1 + t]}) for t in range(2)]
+    np.testing.assert_array_equal([boxes[2] for boxes in found], alone[1:3])
+    batch.release(0)
+    np.testing.assert_array_equal(batch.step({2: FRAMES[3]})[2], alone[3])
+    first = together.step({0: FRAMES[3], 1: FRAMES[1], 2: FRAMES[1]})
+    np.testing.assert_allclose(
+        [first[s] for s in range(3)], [found[0][0], alone[1], alone[1]], atol=1e-3, rtol=0
+    )
 
 
 def test_dropout_is_drawn_from_the_videos_name_and_the_seed(monkeypatch: pytest.MonkeyPatch):
     drawn = {}
     monkeypatch.setattr(
         "teachers.eco.deep.tracker.Model",
-        lambda extractor, image, target, division, generator: drawn.setdefault("it", generator),
+        lambda extractor, image, target, division, generator: (
+            drawn.update(it=generator) or SimpleNamespace(target=target)
+        ),
     )
     monkeypatch.setattr("teachers.eco.deep.tracker.read", lambda weights: TwoNetworks())
 
@@ -334,10 +350,20 @@ def test_maps_are_those_of_the_plain_networks():
         shallow = functional.local_response_norm(functional.relu(net.vggmconv1(x)), 5, 5e-4, 0.75, 2)
         deep = functional.max_pool2d(functional.relu(net.bn1(net.conv1(x))), 3, 2, 1)
         expected = (functional.avg_pool2d(shallow, 2), net.layer3(net.layer2(net.layer1(deep))))
-        found = Extractor(net)(regions)
+        extractor = Extractor(net)
+        found = extractor(regions)
+        # What a GPU is given.
+        one_by_one, together = extractor._one_by_one(regions), extractor._together(regions)
     for one, other in zip(found, expected, strict=True):
         other = other / (other**2).mean(dim=(1, 2, 3), keepdim=True).sqrt()
         np.testing.assert_allclose(one.permute(0, 3, 1, 2), other, atol=2e-4)
+    for one, other in zip(together, one_by_one, strict=True):
+        np.testing.assert_allclose(one, other, atol=2e-4)
+
+
+def test_refuses_devices_that_are_not_there(checkpoint: Path):
+    with pytest.raises(TeacherConfigError, match="device = 'nowhere'"):
+        EcoDeep(checkpoint, device="nowhere")
 
 
 @pytest.mark.parametrize("cells", [12, 13])

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from teachers.eco.deep.front import front
+from teachers.eco.deep.front import front, front_by_operators
 from teachers.eco.deep.network import TwoNetworks
 from teachers.siamrpn.acceleration import accelerate
 from teachers.siamrpn.folding import fold
@@ -30,9 +30,13 @@ class Extractor:
 
     Args:
         networks: With their weights; changed in place.
+        device: Where they run: "cpu", "cuda", "cuda:1" ... On the CPU, each region's maps are to the last bit what
+            they are whatever other calls there are; on a GPU regions of one call go through together, and which
+            kernels serve them depends on their number.
     """
 
-    def __init__(self, networks: TwoNetworks) -> None:
+    def __init__(self, networks: TwoNetworks, device: str = "cpu") -> None:
+        self.device = torch.device(device)
         with torch.inference_mode():
             fold(networks)
             first, other = networks.vggmconv1, networks.conv1
@@ -41,12 +45,13 @@ class Extractor:
             # for what lies outside the region is the mean.
             deviation = 255 * torch.tensor(_DEVIATION)[:, None, None]
             weight = torch.cat([first.weight, other.weight]) / deviation
-            self._weight = weight.flip(1).contiguous(memory_format=torch.channels_last)
-            self._bias = torch.cat([first.bias, other.bias])
-            self._mean = 255 * torch.tensor(_MEAN).flip(0)[:, None, None]
+            self._weight = weight.flip(1).to(self.device).contiguous(memory_format=torch.channels_last)
+            self._bias = torch.cat([first.bias, other.bias]).to(self.device)
+            self._mean = (255 * torch.tensor(_MEAN).flip(0)[:, None, None]).to(self.device)
             for layer in (networks.layer1, networks.layer2, networks.layer3):
-                layer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-                accelerate(layer)
+                layer.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+                if self.device.type == "cpu":
+                    accelerate(layer)
             self._rest = torch.nn.Sequential(networks.layer1, networks.layer2, networks.layer3)
 
     def __call__(self, regions: list[Floats]) -> tuple[Tensor, Tensor]:
@@ -55,15 +60,24 @@ class Extractor:
         Args:
             regions: Each float32 (side, side, 3), BGR, 0 to 255; the side is a multiple of 4.
         """
+        shallow, pooled = self._one_by_one(regions) if self.device.type == "cpu" else self._together(regions)
+        deep = self._rest(pooled.permute(0, 3, 1, 2)).permute(0, 2, 3, 1).contiguous()
+        return _normalised(shallow), _normalised(deep)
+
+    def _one_by_one(self, regions: list[Floats]) -> tuple[Tensor, Tensor]:
+        """Both networks' first layers; the result of one region stays in the processor's cache."""
         side = regions[0].shape[0]
         shallow = torch.empty(len(regions), side // 4, side // 4, len(self._bias) - 64)
         pooled = torch.empty(len(regions), side // 4, side // 4, 64)
         for region, one, other in zip(regions, shallow, pooled, strict=True):
-            # One by one, for the result to stay in the cache.
             x = torch.from_numpy(region).permute(2, 0, 1)[None] - self._mean
             front(functional.conv2d(x, self._weight, self._bias, 2, 3), one, other)
-        deep = self._rest(pooled.permute(0, 3, 1, 2)).permute(0, 2, 3, 1).contiguous()
-        return _normalised(shallow), _normalised(deep)
+        return shallow, pooled
+
+    def _together(self, regions: list[Floats]) -> tuple[Tensor, Tensor]:
+        """The same in one call."""
+        x = torch.from_numpy(np.stack(regions)).to(self.device).permute(0, 3, 1, 2) - self._mean
+        return front_by_operators(functional.conv2d(x, self._weight, self._bias, 2, 3))
 
 
 def _normalised(maps: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from teachers.features.compiled import compiled
 
@@ -28,6 +29,22 @@ def front(values: Tensor, shallow: Tensor, pooled: Tensor) -> None:
     """
     source = values[0].permute(1, 2, 0).contiguous()
     _front(source.numpy(), shallow.numpy(), pooled.numpy())
+
+
+def front_by_operators(values: Tensor) -> tuple[Tensor, Tensor]:
+    """The same for any number of regions on any device; see `front`.
+
+    Args:
+        values: float32 (N, 160, h, w).
+
+    Returns:
+        Shallow map and what ResNet goes on with, float32 (N, h / 2, w / 2, channels).
+    """
+    positive = functional.relu(values)
+    shallow, pooled = positive[:, :-64], positive[:, -64:]
+    shallow = functional.avg_pool2d(functional.local_response_norm(shallow, 5, 5e-4, 0.75, 2), 2)
+    pooled = functional.max_pool2d(pooled, 3, 2, 1)
+    return shallow.permute(0, 2, 3, 1).contiguous(), pooled.permute(0, 2, 3, 1).contiguous()
 
 
 @compiled

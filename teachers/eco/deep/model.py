@@ -7,8 +7,9 @@ import math
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from teachers.base import Image
+from teachers.base import Image, TeacherError
 from teachers.eco.deep.augmentation import SHIFTS, augmented, kept_channels
 from teachers.eco.deep.extractor import Extractor
 from teachers.eco.deep.part import Part
@@ -33,6 +34,9 @@ class Model:
         target: The target in it.
         division: How the published code divides: see `patch`.
         generator: Chooses the channels that frame 0's last samples lack; None for no such samples.
+
+    Attributes:
+        score: The highest response in the latest frame; 1 in frame 0.
     """
 
     def __init__(
@@ -55,7 +59,7 @@ class Model:
             for kind, maps in zip(KINDS, (torch.cat(maps) for maps in zip(*parts, strict=True)), strict=True):
                 moves = [self._radians(rows + off[0], columns + off[1]) for rows, columns in shifts]
                 if generator is not None:
-                    kept = torch.from_numpy(kept_channels(kind.channels, generator))
+                    kept = torch.from_numpy(kept_channels(kind.channels, generator)).to(maps.device)
                     maps = torch.cat([maps, maps[:1] * kept[:, None, None]])
                     moves += [moves[0]] * len(kept)
                 self._parts.append(Part(kind, shape, maps, moves))
@@ -79,10 +83,23 @@ class Model:
             patch(image, self._centre, side * self._scale * scale, side, self._division) for scale in SCALES
         ]
 
+    @property
+    def side(self) -> int:
+        """Side of the search regions."""
+        return self._region.side
+
     def step(self, image: Image) -> None:
-        """Find the target in the next frame and learn from it."""
+        """Find the target in the next frame and learn from it.
+
+        Raises:
+            TeacherError: If the responses are not finite.
+        """
         with torch.inference_mode():
-            maps = self._extractor(self.regions(image))
+            self.update(image, self._extractor(self.regions(image)))
+
+    def update(self, image: Image, maps: tuple[Tensor, Tensor]) -> None:
+        """What `step` does, where the maps of this frame's `regions` are known already."""
+        with torch.inference_mode():
             samples = [part.samples(own) for part, own in zip(self._parts, maps, strict=True)]
             best, move = self._peak(samples)
         self._frame += 1
@@ -113,6 +130,10 @@ class Model:
         values = self._sampling(torch.from_numpy(total)).numpy()
         best, column, row = np.unravel_index(int(values.argmax()), values.shape)
         self.score = float(values[best, column, row])
+        if not math.isfinite(self.score):
+            raise TeacherError(
+                "the network gave no finite response: its weights are broken, or another network's"
+            )
         side = self._region.side
         rows, columns = ((int(at) + side // 2) % side - side // 2 for at in (row, column))
         return int(best), (rows, columns)

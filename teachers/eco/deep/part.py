@@ -41,7 +41,7 @@ class Part:
 
     def __init__(self, kind: Kind, region: Region, maps: Tensor, moves: list[tuple[float, float]]) -> None:
         self.kind = kind
-        self._transform = transform_of(maps.shape[1])
+        self._transform = transform_of(maps.shape[1], str(maps.device))
         self.n = n = self._transform.n
         sigma = n / region.side * math.sqrt(region.base[0] * region.base[1]) * kind.sigma
         self._block = Block(Fourier(n), kind.kept, 0, label(n, n, sigma))
@@ -50,12 +50,12 @@ class Part:
         places = np.arange(region.side, dtype=np.float64) - (region.side - 1) // 2
         window = sparse_window(places, region.base, kind.least, kind.edge, kind.sparsity)
         self._regulariser = Regulariser(window, self._layout)
-        series = self._transform(maps).numpy()
+        series = self._transform(maps).cpu().numpy()
         for sample, move in zip(series, moves, strict=True):
             turn(sample, self._block.fourier.shift(*move))
         first = FirstFrame(self._layout, self._regulariser, series, _axes(maps, kind.kept))
         first.learn()
-        self.projection = torch.from_numpy(first.projection)
+        self.projection = torch.from_numpy(first.projection).to(maps.device)
         self._filters, self._energy = first.filters, first.energy
         self._make_real()
         self._memory = Memory(self._block, kind.rate, first.samples())
@@ -68,7 +68,7 @@ class Part:
         Args:
             maps: float32 (N, cells, cells, channels): rows y, columns x.
         """
-        return self._transform(maps @ self.projection).numpy()
+        return self._transform(maps @ self.projection).cpu().numpy()
 
     def responses(self, samples: Floats) -> Floats:
         """Series of the filter's responses, float32 (N, 2, coefficients)."""
@@ -112,7 +112,7 @@ def _axes(maps: Tensor, kept: int) -> Floats:
     """The directions of the largest variance over all cells of all maps, float32 (channels, kept)."""
     values = maps.reshape(-1, maps.shape[-1])
     values = values - values.mean(dim=0)
-    _, axes = np.linalg.eigh((values.t() @ values).double().numpy())
+    _, axes = np.linalg.eigh((values.t() @ values).double().cpu().numpy())
     return np.ascontiguousarray(axes[:, ::-1][:, :kept], dtype=np.float32)
 
 

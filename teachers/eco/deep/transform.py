@@ -23,12 +23,13 @@ class Transform:
 
     Args:
         cells: Cells of a map along a side.
+        device: Where the maps are.
 
     Attributes:
         n: Coefficients along a side, odd.
     """
 
-    def __init__(self, cells: int) -> None:
+    def __init__(self, cells: int, device: str = "cpu") -> None:
         self.n = n = cells + 1 - cells % 2
         self.cells = cells
         m = n // 2
@@ -38,9 +39,10 @@ class Transform:
         waves = np.exp(-2j * np.pi / cells * (frequencies[:, None] * places[None, :] % cells))
         table = spline(n)[:, None] * waves * window[None, :]
         # Rows (kx, part) times a map's x; then (part, y) of a row kx times columns (part, ky).
-        self._across = _real(np.stack([table[m:].real, table[m:].imag], axis=1).reshape(-1, cells))
+        across = np.stack([table[m:].real, table[m:].imag], axis=1).reshape(-1, cells)
+        self._across = _real(across).to(device)
         down = table.T
-        self._down = _real(np.block([[down.real, down.imag], [-down.imag, down.real]]))
+        self._down = _real(np.block([[down.real, down.imag], [-down.imag, down.real]])).to(device)
 
     def __call__(self, maps: Tensor) -> Tensor:
         """Series of maps.
@@ -92,9 +94,9 @@ def _real(table: NDArray[np.float64]) -> Tensor:
 
 
 @lru_cache(maxsize=8)
-def transform_of(cells: int) -> Transform:
-    """The transform of a grid; there are four in all."""
-    return Transform(cells)
+def transform_of(cells: int, device: str) -> Transform:
+    """The transform of a grid; there are four in all for a device."""
+    return Transform(cells, device)
 
 
 @lru_cache(maxsize=4)
