@@ -20,7 +20,7 @@ from pipeline import places
 from pipeline.params import ExecutorParams
 
 AHEAD = 4
-"""Items handed to the cluster for each worker: the next one is there when a worker gets free."""
+"""Items handed to the cluster for each thread: the next one is there when a worker gets free."""
 
 MINIMUM_AHEAD = 64
 """Items handed out before the first worker of a job queue has reported."""
@@ -65,26 +65,31 @@ class Run(Protocol):
 
 
 @contextmanager
-def executor(params: ExecutorParams, tasks: int | None = None) -> Iterator[Run]:
+def executor(
+    params: ExecutorParams, tasks: int | None = None, threads: int = 1, apart: bool = False
+) -> Iterator[Run]:
     """Give a `Run` for the place that the parameters name.
 
     Args:
         params: The section `executor` of params.yaml.
         tasks: How many items there will be, where known: no more processes than items are started, and none
             for a single one.
+        threads: Items that a local process works on at once, each in a thread of its own. Workers elsewhere have
+            as many as they were started with.
+        apart: Whether there has to be a process, even for a single item.
 
     Raises:
         DataError: If a scheduler does not answer, or dask-jobqueue or its cluster class is missing.
     """
     if params.scheduler is None and params.job_queue is None:
-        workers = min(params.workers or cores(), tasks if tasks is not None else 2**31)
-        if workers <= 1:
+        workers = min(params.workers or cores(), -(-tasks // threads) if tasks is not None else 2**31)
+        if workers <= 1 and not apart:
             yield _here
             return
     else:
         workers = 0
     with ExitStack() as stack:
-        yield partial(_on, _client(params, workers, stack))
+        yield partial(_on, _client(params, max(workers, 1), threads, stack))
 
 
 def cores() -> int:
@@ -131,7 +136,7 @@ def _on(
             futures.append(future)
         return futures
 
-    under_way = AHEAD * max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
+    under_way = AHEAD * sum(w["nthreads"] for w in client.scheduler_info(n_workers=-1)["workers"].values())
     completed = as_completed(submit(max(under_way, MINIMUM_AHEAD)))
     with progress(unit) as bar:
         task = bar.add_task(label, total=sum(weights))
@@ -150,7 +155,7 @@ def _on(
             bar.advance(task, weights[number])
 
 
-def _client(params: ExecutorParams, workers: int, stack: ExitStack) -> Any:  # noqa: ANN401 - distributed has no types
+def _client(params: ExecutorParams, workers: int, threads: int, stack: ExitStack) -> Any:  # noqa: ANN401 - distributed has no types
     """Start or reach the cluster that the parameters name, until the stack closes."""
     import dask
     from distributed import Client, LocalCluster
@@ -170,11 +175,11 @@ def _client(params: ExecutorParams, workers: int, stack: ExitStack) -> Any:  # n
         cluster = stack.enter_context(_job_queue(params))
         cluster.scale(jobs=params.job_queue.jobs)
     else:
-        # One thread per process: OpenCV, NumPy and the trackers would fight over the cores otherwise.
+        # Usually one thread per process: OpenCV, NumPy and the trackers would fight over the cores otherwise.
         cluster = stack.enter_context(
             LocalCluster(
                 n_workers=workers,
-                threads_per_worker=1,
+                threads_per_worker=threads,
                 processes=True,
                 dashboard_address=":0",
                 memory_limit=0,

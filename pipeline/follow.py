@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 import traceback
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -26,6 +28,8 @@ from teachers.base import Box, Image, Task, Teacher, TeacherError, checked_box
 AHEAD = 4
 """Frames decoded before the tracker asks for them: enough to hide the decoder, few enough to waste little when the
 video is abandoned."""
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -59,11 +63,15 @@ class Outcome:
 
 def run_job(job: Job) -> Outcome:
     """Run one teacher on one video; whatever goes wrong with it fails this video and nothing else."""
+    return attempted(job, lambda video: follow(_teacher(job.use, job.options), video, job.stop_below))
+
+
+def attempted(job: Job, tracked: Callable[[Video], Trajectory]) -> Outcome:
+    """Read a job's video and have it tracked; whatever goes wrong fails this video and nothing else."""
     began = time.perf_counter()
     try:
         video = read_unchanged(job.spec, job.exclude, job.video, job.digest)
-        trajectory = follow(_teacher(job.use, job.options), video, job.stop_below)
-        return Outcome(trajectory, "", time.perf_counter() - began)
+        return Outcome(tracked(video), "", time.perf_counter() - began)
     except Exception as error:  # noqa: BLE001 - any error of a third party's tracker is this video's failure
         message = f"{type(error).__name__}: {' '.join(str(error).split())}"
         return Outcome(failure(message), traceback.format_exc(), time.perf_counter() - began)
@@ -82,8 +90,69 @@ def failure(message: str) -> Trajectory:
 @lru_cache(maxsize=2)
 def _teacher(use: str, options: str) -> Teacher:
     """A teacher, built once per process and used for one video after the other."""
+    return built(registry.create, use, json.loads(options))
+
+
+def built(create: Callable[..., Made], use: str, options: Mapping[str, object], *further: int) -> Made:
+    """Build a teacher for a worker, where OpenCV and PyTorch are to use one thread.
+
+    They sum in another order with another number of threads, and boxes are to depend on nothing but the video.
+    A teacher's own option `threads` overrules that.
+    """
     cv2.setNumThreads(1)
-    return registry.create(use, json.loads(options))
+    made = create(use, options, *further)
+    if (torch := sys.modules.get("torch")) is not None and not options.get("threads"):
+        torch.set_num_threads(1)
+    return made
+
+
+class Pursuit:
+    """A trajectory in the making: every box is checked, and it ends as soon as nothing can keep it.
+
+    Args:
+        video: The video; frames where the target is absent count as overlap 0 and stop nobody.
+        stop_below: Abandon at the first frame t >= 1 with the target present whose overlap is not above this.
+
+    Attributes:
+        first: The target in frame 0.
+        task: What the teacher may know of the video.
+
+    Raises:
+        TeacherError: If frame 0 has no target.
+    """
+
+    def __init__(self, video: Video, stop_below: float | None) -> None:
+        self.first: Box = video.ground_truth[0]
+        if video.absent[0] or not is_valid(self.first):
+            raise TeacherError(
+                f"video {video.name}: there is no target in frame 0 (box {self.first.tolist()})"
+            )
+        self.task = Task(video.name, len(video))
+        self._video = video
+        self._threshold = -1.0 if stop_below is None else stop_below
+        self._boxes = np.empty((len(video), 4), np.float32)
+        self._overlaps = np.zeros(len(video))
+        self._frames = 0
+
+    def add(self, box: object) -> Trajectory | None:
+        """Take what the teacher returned for the next frame.
+
+        Returns:
+            The trajectory, if this frame ends it: completed or abandoned.
+
+        Raises:
+            TeacherError: If it is not a box.
+        """
+        t, video = self._frames, self._video
+        self._boxes[t] = checked_box(box, f"video {video.name}, frame {t}")
+        self._frames += 1
+        if not video.absent[t]:
+            self._overlaps[t] = overlap(self._boxes[t], video.ground_truth[t])
+            if t and self._overlaps[t] <= self._threshold:
+                return Trajectory(self._boxes[: t + 1], self._overlaps[: t + 1], Status.ABANDONED)
+        if self._frames == len(video):
+            return Trajectory(self._boxes, self._overlaps, Status.COMPLETED)
+        return None
 
 
 def follow(teacher: Teacher, video: Video, stop_below: float | None = None) -> Trajectory:
@@ -91,8 +160,8 @@ def follow(teacher: Teacher, video: Video, stop_below: float | None = None) -> T
 
     Args:
         teacher: The teacher.
-        video: The video; frames where the target is absent count as overlap 0 and stop nobody.
-        stop_below: Abandon at the first frame t >= 1 with the target present whose overlap is not above this.
+        video: The video.
+        stop_below: See `Pursuit`.
 
     Returns:
         The trajectory, completed or abandoned.
@@ -101,29 +170,15 @@ def follow(teacher: Teacher, video: Video, stop_below: float | None = None) -> T
         TeacherError: If frame 0 has no target, or the teacher returns something that is not a box.
         Exception: Whatever the teacher raises.
     """
-    first = video.ground_truth[0]
-    if video.absent[0] or not is_valid(first):
-        raise TeacherError(f"video {video.name}: there is no target in frame 0 (box {first.tolist()})")
-    boxes = np.empty((len(video), 4), np.float32)
-    overlaps = np.zeros(len(video))
-    threshold = -1.0 if stop_below is None else stop_below
+    pursuit = Pursuit(video, stop_below)
     images = decoded_ahead(video.frames) if teacher.needs_images else _no_images(len(video))
     try:
-        for t, image in enumerate(images):
-            box = _first(teacher, image, first, video) if t == 0 else teacher.track(image)
-            boxes[t] = checked_box(box, f"video {video.name}, frame {t}")
-            if video.absent[t]:
-                continue
-            overlaps[t] = overlap(boxes[t], video.ground_truth[t])
-            if t and overlaps[t] <= threshold:
-                return Trajectory(boxes[: t + 1], overlaps[: t + 1], Status.ABANDONED)
+        box = teacher.start(next(images), pursuit.first, pursuit.task)
+        while (ended := pursuit.add(box)) is None:
+            box = teacher.track(next(images))
     finally:
         images.close()
-    return Trajectory(boxes, overlaps, Status.COMPLETED)
-
-
-def _first(teacher: Teacher, image: Image | None, box: Box, video: Video) -> Box:
-    return teacher.start(image, box, Task(video.name, len(video)))
+    return ended
 
 
 def _no_images(length: int) -> Generator[None]:
@@ -136,18 +191,26 @@ def _decoder() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(1, thread_name_prefix="decode")
 
 
-def decoded_ahead(frames: Sequence[Path]) -> Generator[Image]:
-    """Read images in order, up to `AHEAD` of them before they are asked for.
+def decoded_ahead(
+    frames: Sequence[Path], decoder: ThreadPoolExecutor | None = None, ahead: int = AHEAD
+) -> Generator[Image]:
+    """Read images in order, some of them before they are asked for.
+
+    Args:
+        frames: Their paths.
+        decoder: The threads that read them; None: the process's own one.
+        ahead: How many are read before.
 
     Raises:
         DataError: If an image is missing, truncated or not an image.
     """
+    threads = decoder or _decoder()
     paths = iter(frames)
     pending: deque[Future[Image]] = deque()
     try:
         for path in paths:
-            pending.append(_decoder().submit(read_image, path))
-            if len(pending) > AHEAD:
+            pending.append(threads.submit(read_image, path))
+            if len(pending) > ahead:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()

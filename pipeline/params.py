@@ -111,6 +111,11 @@ class ExecutorParams(Section):
 
     workers: int | None = Field(None, ge=1)
     """Local worker processes; null: one per core. 1 works in the stage's own process."""
+    slots: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+    """Teacher to videos that one worker tracks at once, for teachers that can. Left out: 1 on the CPU, 64 on a GPU
+    (fewer where its memory does not suffice)."""
+    devices: tuple[Annotated[str, Field(pattern=r"^[a-z]+:\d+$")], ...] | None = Field(None, min_length=1)
+    """GPUs for teachers whose option `device` is cuda, one local worker each; null: all that are visible."""
     scheduler: str | None = None
     """Address of a running Dask scheduler, tcp://host:8786, whose workers see the same folders."""
     job_queue: JobQueueParams | None = None
@@ -145,6 +150,14 @@ class Params(Section):
             if str(name) in (POOL, "pool"):
                 raise ValueError(f"{name!r} is the name of the pool of all teachers: choose another")
         return {name: {"use": name, **(options or {})} for name, options in teachers.items()}
+
+    @model_validator(mode="after")
+    def _slots_are_of_teachers(self) -> Self:
+        if unknown := sorted(set(self.executor.slots) - set(self.teachers)):
+            raise ValueError(
+                f"executor.slots names {', '.join(unknown)}, and the teachers are {', '.join(self.teachers)}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _betas_are_tracked(self) -> Self:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +25,13 @@ from pipeline.executor import executor
 from pipeline.follow import Job, Outcome, run_job, worker_died
 from pipeline.index import Index
 from pipeline.journal import Entry, Journal
-from pipeline.params import Params, TeacherParams, read_params
+from pipeline.lockstep import run_in_lockstep
+from pipeline.params import ExecutorParams, Params, TeacherParams, read_params
+from pipeline.plan import Plan, planned
 from pipeline.trajectories import Status, Trajectories
 from teachers import registry
+
+IN_PROCESS = ExecutorParams.model_validate({"workers": 1})
 
 
 def track(name: str, params: Params, index: Index) -> Trajectories:
@@ -45,17 +51,25 @@ def track(name: str, params: Params, index: Index) -> Trajectories:
             places.PARAMS, f"teachers has no {name!r}", f"Use one of {', '.join(params.teachers)}"
         )
     wanted = params.teachers[name]
-    teacher = registry.create(wanted.use, wanted.options)
+    # A worker on another machine finds a checkpoint by its path, not by its name.
+    options = registry.completed_options(wanted.use, wanted.options)
+    plan = planned(name, wanted.use, options, params.executor)
+    # Built once here, so that what is wrong with it is said once; a GPU's memory is left to the workers.
+    teacher = registry.create(
+        wanted.use, {**options, "device": "cpu"} if plan and "device" in options else options
+    )
     stop_below = params.track.stop_below
     done: dict[str, Outcome] = {}
     digests = dict(zip(index.names, index.digests, strict=True))
-    with Journal.opened(places.JOURNAL / f"{name}.sqlite", recipe(wanted, teacher.version)) as journal:
+    with Journal.opened(
+        places.JOURNAL / f"{name}.sqlite", recipe(wanted, teacher.version, options)
+    ) as journal:
         # A recorded teacher's folder may have changed since, and reading it again costs nothing.
         if teacher.needs_images:
             for video, entry in journal.entries():
                 if video in digests and entry.serves(digests[video], stop_below):
                     done[video] = entry.outcome
-        options = json.dumps(wanted.options, sort_keys=True, default=str)
+        written = json.dumps(options, sort_keys=True, default=str)
         # The longest videos first, so that no worker is left alone with one at the end.
         missing = [v for v in np.argsort(-index.lengths, kind="stable") if index.names[v] not in done]
         jobs = [
@@ -65,18 +79,17 @@ def track(name: str, params: Params, index: Index) -> Trajectories:
                 index.names[v],
                 index.digests[v],
                 wanted.use,
-                options,
+                written,
                 stop_below,
             )
             for v in missing
         ]
         weights = [int(index.lengths[v]) for v in missing]
         # Without images there is nothing to share out: starting processes would take longer than the work.
-        with executor(params.executor, len(jobs) if teacher.needs_images else 0) as run:
-            for number, outcome in run(run_job, jobs, weights, f"track {name}", "frames", worker_died):
-                job = jobs[number]
-                journal.add(job.video, Entry(outcome, job.digest, stop_below))
-                done[job.video] = outcome
+        run = outcomes(jobs, weights, name, params.executor if teacher.needs_images else IN_PROCESS, plan)
+        for job, outcome in run:
+            journal.add(job.video, Entry(outcome, job.digest, stop_below))
+            done[job.video] = outcome
     trajectories = [
         done[video].trajectory.until(stop_below, index.absent[index.rows(v)])
         for v, video in enumerate(index.names)
@@ -84,11 +97,52 @@ def track(name: str, params: Params, index: Index) -> Trajectories:
     return Trajectories.of(name, index.fingerprint, stop_below, trajectories)
 
 
-def recipe(wanted: TeacherParams, version: int) -> str:
-    """Digest of all that a teacher's boxes depend on beside the video: tracker, version, options, files named there."""
+def outcomes(
+    jobs: Sequence[Job], weights: Sequence[int], name: str, params: ExecutorParams, plan: Plan | None
+) -> Iterator[tuple[Job, Outcome]]:
+    """Run all jobs, one video at a time per worker or in lockstep; give each outcome as it gets ready."""
+    if plan is None:
+        with executor(params, len(jobs)) as run:
+            for number, outcome in run(run_job, jobs, weights, f"track {name}", "frames", worker_died):
+                yield jobs[number], outcome
+        return
+    local = params.model_copy(update={"workers": len(plan.devices)}) if plan.devices else params
+    suspects: list[Job] = []
+
+    def put_back(job: Job, message: str) -> Outcome:
+        suspects.append(job)
+        return worker_died(job, message)
+
+    with executor(local, len(jobs), plan.threads, apart=True) as run:
+        function = partial(run_in_lockstep, plan=plan)
+        for number, outcome in run(function, jobs, weights, f"track {name}", "frames", put_back):
+            if not suspects or jobs[number] is not suspects[-1]:
+                yield jobs[number], outcome
+    if (
+        suspects
+    ):  # one of those that were under way together killed the process; alone, it kills nobody else's
+        with executor(local, len(suspects), apart=True) as run:
+            function = partial(run_in_lockstep, plan=replace(plan, slots=1))
+            ones = [1] * len(suspects)
+            for number, outcome in run(function, suspects, ones, f"{name} again", "videos", worker_died):
+                yield suspects[number], outcome
+
+
+def recipe(wanted: TeacherParams, version: int, options: Mapping[str, object]) -> str:
+    """Digest of all that a teacher's boxes depend on beside the video: tracker, version, options, files named there.
+
+    Args:
+        wanted: The teacher as params.yaml has it.
+        version: Of its boxes.
+        options: Its options with the paths of checkpoints, which `registry.completed_options` gave. Their content
+            counts; where the folder of checkpoints is does not, nor which of several GPUs the device is.
+    """
+    told = dict(wanted.options)
+    if str(told.get("device", "")).startswith("cuda:"):
+        told["device"] = "cuda"
     h = blake3(f"{wanted.use}\0{version}\0".encode())
-    h.update(json.dumps(wanted.options, sort_keys=True, default=str).encode())
-    for _, value in sorted(wanted.options.items()):
+    h.update(json.dumps(told, sort_keys=True, default=str).encode())
+    for _, value in sorted(options.items()):
         if isinstance(value, str) and Path(value).is_file():
             h.update_mmap(value)
     return h.hexdigest(length=16)

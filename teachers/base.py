@@ -114,7 +114,8 @@ class BatchTeacher(Protocol):
     """Tracks up to `slots` videos in lockstep: one call of a network serves them all.
 
     The caller starts a video in any free slot at any time, steps every busy slot at once, and frees a slot
-    the moment its video ends or is abandoned.
+    the moment its video ends or is abandoned. Where `start`, `step` or a slot's answer is a
+    `torch.OutOfMemoryError`, the caller drops the teacher and begins again with one of fewer slots.
     """
 
     version: ClassVar[int]
@@ -130,4 +131,13 @@ class BatchTeacher(Protocol):
 
     def release(self, slot: int) -> None:
         """Forget the video in a slot."""
+        ...
+
+
+@runtime_checkable
+class Batchable(Protocol):
+    """A `Teacher` that can be had for many videos at once."""
+
+    def batch(self, slots: int) -> BatchTeacher:
+        """The same network and options for up to so many videos."""
         ...

@@ -19,7 +19,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
 from teachers import adapted, checkpoints, external
-from teachers.base import Teacher
+from teachers.base import Batchable, BatchTeacher, Teacher
 from teachers.catalogue import CATALOGUE, Entry, load
 from teachers.options import Factory, TeacherConfigError, checked_options, parameters_of, required, written
 
@@ -88,6 +88,39 @@ def create(use: str, options: Mapping[str, object]) -> Teacher:
             "See docs/adding-a-teacher.md"
         )
     return teacher
+
+
+def can_batch(use: str) -> bool:
+    """Whether a teacher tracks many videos at once: it has a method `batch(slots)`.
+
+    Raises:
+        TeacherConfigError: If there is no such teacher.
+    """
+    return callable(getattr(_factory(use), "batch", None))
+
+
+def create_batch(use: str, options: Mapping[str, object], slots: int) -> BatchTeacher:
+    """Build a teacher of many videos at once.
+
+    Args:
+        use: Its name or `module:callable`.
+        options: Its options, as YAML gives them.
+        slots: How many at most.
+
+    Raises:
+        TeacherConfigError: As `create` does, and if this teacher tracks one video at a time.
+        TeacherError: If it cannot be built for another reason that it knows.
+    """
+    teacher = create(use, options)
+    if not isinstance(teacher, Batchable):
+        raise TeacherConfigError(f"teacher {use!r} tracks one video at a time: it has no method batch(slots)")
+    made = teacher.batch(slots)
+    if not isinstance(made, BatchTeacher):
+        raise TeacherConfigError(
+            f"teacher {use!r}: batch({slots}) returned a {type(made).__name__}, which lacks one of version, "
+            "slots, start, step and release. See docs/adding-a-teacher.md"
+        )
+    return made
 
 
 def validate(use: str, options: Mapping[str, object]) -> None:
