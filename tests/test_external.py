@@ -11,6 +11,7 @@ import sys
 import textwrap
 import time
 import traceback
+from dataclasses import replace
 from pathlib import Path
 
 import fake_checkouts
@@ -19,8 +20,14 @@ import pytest
 import torch
 from conftest import REPOSITORY
 
+from datasets import open_dataset
 from datasets.boxes import overlap
 from datasets.errors import DataError
+from pipeline.follow import follow
+from pipeline.index import make_index
+from pipeline.params import read_params
+from pipeline.track import track as track_stage
+from pipeline.trajectories import Status
 from teachers import registry
 from teachers.base import Task, TeacherError
 from teachers.external import teacher as external_teacher
@@ -212,9 +219,9 @@ def test_a_tracker_that_prints_very_much(fake):
 
 def test_a_hang_ends(fake):
     track(fake)
-    fake._worker._patience = 0.5
+    fake._worker._patience = 2.0
     process = fake._worker._process
-    with pytest.raises(TeacherError, match=r"frame 1: .*did not answer within 0\.5 s and was ended"):
+    with pytest.raises(TeacherError, match=r"frame 1: .*did not answer within 2 s \(option patience\)"):
         track(fake, box=np.array([30, 20, 105, 35], np.float32))
     assert process.returncode == -signal.SIGKILL
     assert track(fake).shape == (3, 4)
@@ -482,6 +489,38 @@ def test_try_from_the_command_line(small_videos, pysot_root, pysot_weights, tmp_
     )
     assert done.returncode == 2
     assert "weights = '/no'" in done.stderr
+
+
+# In the pipeline
+
+
+def test_a_lost_target_abandons_its_video(fake, small_videos):
+    video = next(iter(open_dataset(f"got10k:{small_videos}:train")))
+    boxes = np.tile(np.float32([30, 20, 103, 35]), (len(video), 1))
+    wide = replace(video, ground_truth=boxes, absent=np.zeros(len(video), bool))
+    trajectory = follow(fake, wide, stop_below=0.5)
+    assert trajectory.status == Status.ABANDONED
+    assert trajectory.overlap.tolist() == [1, 0]
+
+
+def test_params_yaml_names_one(workspace, small_videos, pysot_root, pysot_weights):
+    dataset = {"kind": "got10k", "root": str(small_videos), "split": "train"}
+    options = {"use": "pysot:small", "checkout": str(pysot_root), "weights": str(pysot_weights)}
+    path = workspace(
+        dataset=dataset, teachers={"SiamRPN": options}, track={"stop_below": 0.5}, executor={"workers": 2}
+    )
+    index = make_index(read_params(path))
+    trajectories = track_stage("SiamRPN", read_params(path), index)
+    assert set(trajectories.status) <= {Status.ABANDONED, Status.COMPLETED}
+    for v in range(len(index)):
+        first = index.ground_truth[index.rows(v)][0]
+        np.testing.assert_allclose(
+            trajectories[v].boxes[1, [0, 1, 3]], first[[0, 1, 3]] + [0.5, 0.5, 10], rtol=1e-5
+        )
+    (Path.cwd() / "broken.pth").write_bytes(pysot_weights.read_bytes()[:200])
+    path = workspace(teachers={"SiamRPN": {**options, "weights": "broken.pth"}})
+    with pytest.raises(DataError, match=r"broken\.pth: the checkpoint cannot be read"):
+        track_stage("SiamRPN", read_params(path), index)
 
 
 # Real checkouts

@@ -49,7 +49,7 @@ class PyTracking(External):
         device: str = "cpu",
         threads: int = 1,
         python: FilePath | None = None,
-        patience: float = 300.0,
+        patience: float = 600.0,
         trust_weights: bool = False,
     ) -> None:
         tracker, _, parameters = experiment.partition("/")
@@ -100,7 +100,7 @@ class PySot(External):
         device: str = "cpu",
         threads: int = 1,
         python: FilePath | None = None,
-        patience: float = 300.0,
+        patience: float = 600.0,
         trust_weights: bool = False,
         start: Start = "centre",
     ) -> None:

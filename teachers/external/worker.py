@@ -115,7 +115,9 @@ class Worker:
         while b"\n" not in self._received:
             if not self._read(deadline - time.monotonic()):
                 self._process.kill()
-                raise self._lost(f"did not answer within {self._patience:g} s and was ended")
+                raise self._lost(
+                    f"did not answer within {self._patience:g} s (option patience) and was ended"
+                )
         line, _, self._received = self._received.partition(b"\n")
         return unpacked(line)
 
