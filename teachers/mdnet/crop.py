@@ -14,6 +14,7 @@ from torch import Tensor
 
 from datasets.boxes import Boxes
 from teachers.mdnet.network import PATCH
+from teachers.upload import uploaded
 
 PADDING = 16
 """Context on each side of the box, in 107ths of the box's own size."""
@@ -56,9 +57,8 @@ def as_input(patches: NDArray[np.uint8]) -> Tensor:
 
 def padded(image: NDArray[np.uint8], device: torch.device) -> Tensor:
     """An image on a device with a border of one pixel of what lies outside: uint8 (H + 2, W + 2, 3)."""
-    return torch.from_numpy(cv2.copyMakeBorder(image, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=OUTSIDE)).to(
-        device, non_blocking=True
-    )
+    bordered = cv2.copyMakeBorder(image, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=OUTSIDE)
+    return uploaded(np.asarray(bordered, np.uint8), device)
 
 
 def crop_on_device(image: Tensor, boxes: Boxes) -> Tensor:
@@ -91,10 +91,8 @@ def _neighbours(
 ) -> tuple[tuple[Tensor, Tensor], Tensor]:
     """Indices of the two pixels (of a padded image of that size) around each coordinate, and the second's share."""
     low = np.floor(coordinates)
-    share = torch.from_numpy((coordinates - low).astype(np.float32)).to(device)
-    first, second = (
-        torch.from_numpy(np.clip(low + shift, 0, size - 1).astype(np.int64)).to(device) for shift in (1, 2)
-    )
+    share = uploaded((coordinates - low).astype(np.float32), device)
+    first, second = (uploaded(np.clip(low + shift, 0, size - 1).astype(np.int64), device) for shift in (1, 2))
     return (first, second), share
 
 

@@ -16,6 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from teachers.upload import uploaded
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -135,8 +137,8 @@ def resample(
     numbers = [
         (w.x, w.y, w.side, le, t, r, b, s) for w, (le, t, r, b), s in zip(windows, boxes, starts, strict=True)
     ]
-    pixels = torch.from_numpy(flat).to(device, non_blocking=True).reshape(-1, 3)
-    x, y, side, left, top, right, bottom, start = torch.tensor(numbers, device=device).T[:, :, None]
+    pixels = uploaded(flat, device).reshape(-1, 3)
+    x, y, side, left, top, right, bottom, start = uploaded(np.array(numbers), device).T[:, :, None]
     low, weight = _taps(side, size)
     # OpenCV drops the weight of a column beyond the window, but keeps that of a row and repeats the row.
     beyond = (low < 0) | (low >= side - 1)

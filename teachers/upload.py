@@ -1,0 +1,25 @@
+"""Arrays on their way to a device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+def uploaded(array: NDArray[Any], device: torch.device) -> Tensor:
+    """An array as a tensor on a device; on a GPU the copy runs while the caller goes on.
+
+    Only a copy from pinned memory does. PyTorch keeps such memory until the copy is done, and uses it again.
+
+    Args:
+        array: Of any shape and a type that PyTorch has.
+        device: Where it shall be; on the CPU the tensor shares the array's memory.
+    """
+    tensor = torch.from_numpy(np.ascontiguousarray(array))
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)

@@ -1,0 +1,359 @@
+"""Many videos at once: the same trajectories as one at a time, whatever goes wrong with one of them."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import pytest
+import torch
+from conftest import REPOSITORY
+from odd_batch_teachers import Faulty, Hungry, Wandering, WanderingBatch
+
+from datasets import open_dataset
+from datasets.errors import DataError
+from datasets.video import Video
+from pipeline import places
+from pipeline.follow import follow
+from pipeline.index import Index, make_index
+from pipeline.lockstep import Lockstep
+from pipeline.params import ExecutorParams, TeacherParams, read_params
+from pipeline.plan import planned
+from pipeline.track import recipe, track
+from pipeline.trajectories import Status, Trajectory
+from teachers import registry
+from teachers.base import TeacherError
+from teachers.mdnet.budget import Budget
+from teachers.mdnet.network import Network, Widths
+from teachers.mdnet.tracker import MdnetBatch
+from teachers.options import TeacherConfigError
+from teachers.siamrpn.engine import SiamRPNBatch, prepared
+from teachers.siamrpn.variants import VARIANTS
+
+
+@pytest.fixture(scope="module")
+def videos(small_videos):
+    dataset = open_dataset(f"got10k:{small_videos}:train")
+    return [dataset[name] for name in dataset.names]
+
+
+def cut(video, length):
+    return Video(video.name, video.frames[:length], video.ground_truth[:length], video.absent[:length])
+
+
+def together(lockstep, videos, stop_below=None):
+    """Hand in all videos at once; each one's trajectory, or its exception."""
+
+    def one(video):
+        try:
+            return lockstep.track(video, stop_below)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the test looks at it
+            return error
+
+    with ThreadPoolExecutor(len(videos)) as pool:
+        return list(pool.map(one, videos))
+
+
+def assert_same(one, other):
+    assert isinstance(one, Trajectory), one
+    assert one.status == other.status
+    assert one.boxes.tobytes() == other.boxes.tobytes()
+    assert one.overlap.tobytes() == other.overlap.tobytes()
+
+
+@pytest.mark.parametrize("slots", [1, 2, 3, 16])
+@pytest.mark.parametrize("stop_below", [None, 0.5])
+def test_trajectories_are_those_of_one_video_at_a_time(videos, slots, stop_below):
+    wanted = [follow(Wandering(), video, stop_below) for video in videos]
+    assert {w.status for w in wanted} == (
+        {Status.COMPLETED} if stop_below is None else {*Status} - {Status.FAILED}
+    )
+    for order in (videos, videos[::-1]):
+        found = together(Lockstep(WanderingBatch, slots, decoders=2), order, stop_below)
+        for trajectory, one in zip(found if order is videos else found[::-1], wanted, strict=True):
+            assert_same(trajectory, one)
+
+
+def test_a_slot_is_filled_the_moment_it_is_free(videos):
+    made = []
+
+    class Patient(WanderingBatch):
+        def start(self, slot, image, box, task):
+            while len(lockstep._waiting) + len(self.started) < len(videos) - 1:  # until all are handed in
+                time.sleep(0.001)
+            return super().start(slot, image, box, task)
+
+    lockstep = Lockstep(lambda slots: made.append(Patient(slots)) or made[-1], 2)
+    together(lockstep, videos)
+    (teacher,) = made
+    assert sorted(teacher.started) == [video.name for video in videos]
+    # A frame of each video is its first, and needs no step.
+    assert sum(map(len, teacher.steps)) == sum(len(video) - 1 for video in videos)
+    alone = [len(step) == 1 for step in teacher.steps]
+    assert alone == sorted(alone)  # one slot is empty only when no video is left to fill it
+    assert alone.count(True) < max(len(video) for video in videos)
+    assert not teacher.teachers
+
+
+def test_videos_handed_in_later_are_tracked_too(videos):
+    lockstep = Lockstep(WanderingBatch, 4)
+    for video in videos[:3]:
+        assert_same(lockstep.track(video), follow(Wandering(), video))
+    assert not [
+        t for t in threading.enumerate() if t.name == "lockstep" and t.is_alive() and lockstep._stepping
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("nan", r"000003, frame 3: .*nan"),
+        ("none", r"000003, frame 3: .*None"),
+        ("missing", r"000003, frame 3: .*None"),
+        ("error", "no texture"),
+        ("raise", "no texture"),
+        ("start", "too small"),
+    ],
+)
+@pytest.mark.parametrize("slots", [1, 4])
+def test_a_wrong_answer_fails_its_video_only(videos, fault, said, slots):
+    found = together(Lockstep(partial(Faulty, fault=fault, video="000003"), slots), videos)
+    for video, trajectory in zip(videos, found, strict=True):
+        if video.name.endswith("000003"):
+            assert isinstance(trajectory, Exception)
+            assert re.search(said, str(trajectory))
+        else:
+            assert_same(trajectory, follow(Wandering(), video))
+
+
+def test_a_box_outside_the_image_is_an_overlap_of_0(videos):
+    make = partial(Faulty, fault="outside", video="000003")
+    found = together(Lockstep(make, 3), videos, 0.0)
+    assert found[2].status == Status.ABANDONED
+    assert len(found[2]) == 4
+    assert found[2].overlap[3] == 0
+    for i in (0, 1, 3, 4, 5):
+        assert_same(found[i], follow(Wandering(), videos[i], 0.0))
+
+
+def test_an_image_that_cannot_be_read_fails_its_video_only(videos, tmp_path):
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"\xff\xd8\xff")
+    odd = []
+    for i, t in ((0, 0), (1, 5)):
+        frames = [*videos[i].frames]
+        frames[t] = broken
+        odd.append(Video(videos[i].name, frames, videos[i].ground_truth, videos[i].absent))
+    absent = videos[2].absent.copy()
+    absent[0] = True
+    odd.append(Video("nothing", videos[2].frames, videos[2].ground_truth, absent))
+    found = together(Lockstep(WanderingBatch, 3), [*odd, *videos[3:]])
+    assert all(isinstance(error, DataError) and str(broken) in str(error) for error in found[:2])
+    assert isinstance(found[2], TeacherError)
+    for trajectory, video in zip(found[3:], videos[3:], strict=True):
+        assert_same(trajectory, follow(Wandering(), video))
+
+
+@pytest.mark.parametrize("when", ["made", "started", "stepped", "answered"])
+def test_without_memory_fewer_videos_go_on_from_their_beginnings(videos, when, caplog):
+    lockstep = Lockstep(partial(Hungry, capacity=2, when=when), 16)
+    found = together(lockstep, videos)
+    for trajectory, video in zip(found, videos, strict=True):
+        assert_same(trajectory, follow(Wandering(), video))
+    assert lockstep.slots <= 2
+    assert "going on with" in caplog.text
+    # They are remembered as they are, so that the next videos do not fail again.
+    caplog.clear()
+    together(lockstep, videos)
+    assert not caplog.text
+
+
+@pytest.mark.parametrize("when", ["made", "started", "stepped", "answered"])
+def test_without_memory_for_a_single_video_each_fails_and_says_so(videos, when):
+    found = together(Lockstep(partial(Hungry, capacity=0, when=when), 4), videos)
+    assert all(isinstance(error, TeacherError) for error in found)
+    assert all(
+        "no memory for" in str(error) and "Tried to allocate 2.00 GiB" in str(error) for error in found
+    )
+
+
+def test_a_teacher_that_cannot_be_built_fails_all_and_is_tried_again(videos):
+    attempts = []
+
+    def make(slots):
+        attempts.append(slots)
+        if len(attempts) == 1:
+            raise DataError("weights.pth", "it is damaged", "Download it again")
+        return WanderingBatch(slots)
+
+    lockstep = Lockstep(make, 2)
+    with pytest.raises(DataError, match="damaged"):
+        lockstep.track(videos[0])
+    assert_same(lockstep.track(videos[0]), follow(Wandering(), videos[0]))
+
+
+def siamrpn():
+    torch.manual_seed(0)
+    variant = VARIANTS["siamrpn_alex_dwxcorr"]
+    tracker = prepared(variant.build().eval(), variant.tuning)
+    return lambda slots: SiamRPNBatch(tracker, slots)
+
+
+def mdnet():
+    torch.manual_seed(0)
+    network = Network(Widths(conv1=8, conv2=8, conv3=8, fc4=16, fc5=16)).eval().requires_grad_(False)
+    few = Budget(16, 8, 16, 20, 60, 30, 3, 5)
+    return lambda slots: MdnetBatch(network, slots, budget=few)
+
+
+class OneSlot:
+    """A batch teacher as a teacher: what the track stage's other road does."""
+
+    needs_images = True
+
+    def __init__(self, batch):
+        self.batch = batch
+
+    def start(self, image, box, task):
+        self.batch.release(0)
+        return self.batch.start(0, image, box, task)
+
+    def track(self, image):
+        return self.batch.step({0: image})[0]
+
+
+@pytest.mark.parametrize("native", [siamrpn, mdnet])
+def test_native_teachers_give_the_same_bytes_in_any_slot_beside_any_others(videos, native):
+    torch.set_num_threads(1)
+    make = native()
+    short = [cut(video, length) for video, length in zip(videos, (4, 2, 3, 1), strict=False)]
+    teacher = OneSlot(make(1))
+    wanted = [follow(teacher, video) for video in short]
+    for slots, order in ((2, 1), (3, -1)):
+        found = together(Lockstep(make, slots), short[::order])
+        for trajectory, one in zip(found[::order], wanted, strict=True):
+            assert_same(trajectory, one)
+
+
+@pytest.fixture
+def stage(workspace, small_videos, monkeypatch):
+    """A workspace whose index is made; returns a function that runs the track stage and gives the file's bytes."""
+    path = os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "tests")])
+    monkeypatch.syspath_prepend(str(REPOSITORY / "tests"))
+    workspace(dataset={"kind": "got10k", "root": str(small_videos), "split": "train"}, teachers={"kcf": {}})
+    monkeypatch.setenv("PYTHONPATH", path)
+    make_index(read_params()).write(places.INDEX)
+
+    def run(name="t", stop_below=0.5, use="odd_batch_teachers:Wandering", executor=None, **options):
+        params = workspace(
+            teachers={name: {"use": use, **options}},
+            track={"stop_below": stop_below},
+            select={"betas": [0.9]},
+            executor=executor or {"workers": 1},
+        )
+        trajectories = track(name, read_params(params), Index.read())
+        trajectories.write(places.trajectories(name))
+        return trajectories
+
+    return run
+
+
+def columns(trajectories):
+    return [getattr(trajectories, name).tobytes() for name in ("status", "offset", "boxes", "overlap")]
+
+
+def test_the_stage_gives_the_same_with_slots_and_workers_and_tracks_nothing_twice(stage, tmp_path):
+    log = tmp_path / "log"
+    one = stage("one")
+    two = stage("two", executor={"workers": 1, "slots": {"two": 4}}, log=str(log))
+    three = stage("three", executor={"workers": 2, "slots": {"three": 2}})
+    assert columns(one) == columns(two) == columns(three)
+    started = log.read_text().splitlines()
+    assert sorted(line.split()[0] for line in started) == Index.read().names
+    assert str(os.getpid()) not in log.read_text()
+    # Slots are how it is run, not what it gives: nothing is tracked again with others.
+    log.write_text("")
+    again = stage("two", executor={"workers": 1, "slots": {"two": 3}}, log=str(log))
+    assert columns(again) == columns(one)
+
+
+def test_every_gpu_has_a_worker_of_its_own(stage, tmp_path):
+    log = tmp_path / "log"
+    devices = ["toy:0", "toy:1"]
+    found = stage(executor={"devices": devices, "slots": {"t": 1}}, device="toy", log=str(log))
+    assert columns(found) == columns(stage("one"))
+    used = {tuple(line.split()[1:]) for line in log.read_text().splitlines()}
+    assert sorted(device for device, _ in used) == devices
+    assert len({process for _, process in used}) == 2
+
+
+def test_a_video_that_kills_the_process_fails_alone(stage):
+    found = stage(executor={"workers": 1, "slots": {"t": 3}}, kills="3")
+    status = dict(zip(Index.read().names, found.status, strict=True))
+    assert {name for name, s in status.items() if s == Status.FAILED} == {"Synthetic_Train_000003"}
+    assert "worker process died" in found.errors[2]
+
+
+def test_a_killed_run_goes_on_where_it_was(stage, workspace, tmp_path):
+    log = tmp_path / "log"
+    wanted = columns(stage("wanted"))
+    log.touch()
+    workspace(
+        teachers={"t": {"use": "odd_batch_teachers:Wandering", "log": str(log)}},
+        executor={"workers": 1, "slots": {"t": 2}},
+    )
+    command = [sys.executable, "-m", "pipeline.track", "t"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    while len(log.read_text().splitlines()) < 4 and process.poll() is None:
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    log.write_text("")
+    found = stage(executor={"workers": 1, "slots": {"t": 2}}, log=str(log))
+    assert columns(found) == wanted
+
+
+def test_what_cannot_be_run_in_lockstep_says_so(stage):
+    with pytest.raises(
+        TeacherConfigError, match=r"executor\.slots\.t = 4, but kcf tracks one video at a time"
+    ):
+        stage(use="kcf", executor={"slots": {"t": 4}})
+    with pytest.raises(DataError, match=r"executor\.slots names other, and the teachers are t"):
+        stage(executor={"slots": {"other": 4}})
+    with pytest.raises(TeacherConfigError, match="one video at a time"):
+        registry.create_batch("kcf", {}, 2)
+
+
+def test_the_plan_is_one_video_at_a_time_unless_it_pays_or_is_asked_for(monkeypatch):
+    use = "odd_batch_teachers:Wandering"
+    plan = partial(planned, "t", use)
+    here = ExecutorParams.model_validate
+    assert plan({}, here({})) is None
+    assert plan({}, here({"slots": {"t": 1}})) is None
+    assert plan({}, here({"slots": {"t": 4}})).slots == 4
+    assert planned("kcf", "kcf", {"device": "cuda"}, here({})) is None
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    gpu = plan({"device": "cuda"}, here({}))
+    assert (gpu.slots, gpu.devices) == (64, ("cuda:0", "cuda:1"))
+    assert plan({"device": "cuda:1"}, here({})).devices == ("cuda:1",)
+    assert plan({"device": "cuda"}, here({"devices": ["cuda:1"]})).devices == ("cuda:1",)
+    assert plan({"device": "cuda"}, here({"scheduler": "tcp://a:1"})).devices == ()
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(TeacherConfigError, match="finds no GPU"):
+        plan({"device": "cuda"}, here({}))
+
+
+def test_which_gpu_it_is_does_not_change_the_recipe_and_which_kind_of_device_does():
+    def digest(**options):
+        return recipe(TeacherParams(use="t", **options), 1, options)
+
+    assert digest(device="cuda") == digest(device="cuda:3")
+    assert digest(device="cuda") != digest(device="cpu")
+    assert digest() == digest()
