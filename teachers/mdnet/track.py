@@ -10,15 +10,13 @@ import torch
 from datasets.boxes import Boxes
 from teachers.base import Box, TeacherError
 from teachers.mdnet import regression
+from teachers.mdnet.budget import PUBLISHED, Budget
 from teachers.mdnet.extractor import Prepared
 from teachers.mdnet.memory import Memory, Rows
 from teachers.mdnet.sampling import MARGIN, Sampler, Spread
 
-CANDIDATES = 256
-"""Samples per frame that the target is looked for among."""
-
 NEAR = 0.6
-"""Their spread while the target is found; it grows by a tenth with each failure in a row, up to `FAR`."""
+"""Spread of the candidates while the target is found; it grows by a tenth with each failure in a row, up to `FAR`."""
 
 FAR = 1.5
 
@@ -53,7 +51,7 @@ class First:
     """Samples of frame 0.
 
     Attributes:
-        positives: float32 (up to 500, 4).
+        positives: float32 (up to 500, 4); numbers here and below are the published budget's.
         negatives: float32 (up to 5000, 4), in random order.
     """
 
@@ -75,6 +73,7 @@ class Track:
         frame: Number of the last frame seen.
         pending: Frames that were collected since the classifier last learnt. Their features are computed when it next
             does: at the end of a video, and of an abandoned one, they never are.
+        budget: How many samples are drawn.
     """
 
     sampler: Sampler
@@ -86,6 +85,7 @@ class Track:
     trans: float = NEAR
     frame: int = 0
     pending: list[Found] = field(default_factory=list)
+    budget: Budget = PUBLISHED
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -99,11 +99,12 @@ class Track:
         Raises:
             TeacherError: If the target is too small, or the image too small around it, for there to be any.
         """
-        positives = self.sampler.gaussian_within(self.box, 500, POSITIVE, IS_TARGET)
+        positives = self.sampler.gaussian_within(self.box, self.budget.first_positives, POSITIVE, IS_TARGET)
+        half = self.budget.first_negatives // 2
         negatives = np.concatenate(
             [
-                self.sampler.uniform_within(self.box, 2500, FIRST_NEGATIVE, FIRST_BACKGROUND),
-                self.sampler.whole_within(self.box, 2500, FIRST_BACKGROUND),
+                self.sampler.uniform_within(self.box, half, FIRST_NEGATIVE, FIRST_BACKGROUND),
+                self.sampler.whole_within(self.box, half, FIRST_BACKGROUND),
             ]
         )
         if not len(positives) or not len(negatives):
@@ -117,17 +118,18 @@ class Track:
     def to_regress(self) -> Boxes:
         """Draw what the regressor learns from in frame 0, float32 (up to 1000, 4)."""
         return regression.suitable(
-            self.sampler.uniform_within(self.box, 1000, REGRESSION, regression.OVERLAPS), self.box
+            self.sampler.uniform_within(self.box, self.budget.regression, REGRESSION, regression.OVERLAPS),
+            self.box,
         )
 
     def first_background(self) -> Boxes:
         """Draw the negatives of frame 0 that stay in memory."""
-        return self.sampler.uniform_within(self.box, 200, NEGATIVE, FIRST_BACKGROUND)
+        return self.sampler.uniform_within(self.box, self.budget.negatives, NEGATIVE, FIRST_BACKGROUND)
 
     def candidates(self) -> Boxes:
         """Draw where the target may be in the next frame, float32 (256, 4)."""
         self.frame += 1
-        return self.sampler.gaussian(self.box, CANDIDATES, Spread(self.trans, 1.05))
+        return self.sampler.gaussian(self.box, self.budget.candidates, Spread(self.trans, 1.05))
 
     def found(self, box: Box, image: Prepared) -> None:
         """Go on from a box that the classifier believes in, and collect samples around it."""
@@ -136,8 +138,8 @@ class Track:
         self.pending.append(
             Found(
                 image,
-                self.sampler.gaussian_within(box, 50, POSITIVE, IS_TARGET),
-                self.sampler.uniform_within(box, 200, NEGATIVE, BACKGROUND),
+                self.sampler.gaussian_within(box, self.budget.positives, POSITIVE, IS_TARGET),
+                self.sampler.uniform_within(box, self.budget.negatives, NEGATIVE, BACKGROUND),
             )
         )
 

@@ -7,7 +7,8 @@ weights and seed 0 it gives that code's boxes, random numbers included, to a tho
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from pathlib import Path
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor
 from datasets.boxes import as_boxes
 from teachers.base import Box, Image, Task, TeacherError
 from teachers.mdnet import classifier, regression
+from teachers.mdnet.budget import BUDGETS, PUBLISHED, Budget
 from teachers.mdnet.extractor import Extractor, Prepared, Request
 from teachers.mdnet.memory import Memory, Rows
 from teachers.mdnet.network import Network, load_network
@@ -24,11 +26,11 @@ from teachers.mdnet.sampling import MARGIN, Sampler
 from teachers.mdnet.track import LONG, SHORT, Track
 from teachers.mdnet.training import Examples, train
 
-FIRST_RATE, FIRST_ITERATIONS = 5e-4, 50
-"""Training in frame 0."""
+SLIM_WEIGHTS = Path(__file__).with_name("slim.safetensors")
+"""Those that come with the project; slim.json says how `python -m teachers.training.mdnet` made them."""
 
-RATE, ITERATIONS = 1e-3, 15
-"""Every update after it."""
+FIRST_RATE, RATE = 5e-4, 1e-3
+"""Of the training in frame 0, and of every update after it."""
 
 BEST = 5
 """Candidates whose mean is the target."""
@@ -45,6 +47,7 @@ class MdnetBatch:
         slots: Number of videos at once. Each takes 0.25 GB for features and its classifier where the network is wide.
         seed: Every video starts with generators of this seed, as in the authors' code: one video per process.
         device: "cpu", "cuda" or "cuda:1". On a GPU dropout masks are drawn there, so boxes differ from the CPU's.
+        budget: How many samples are drawn, and how long is trained on them.
 
     Attributes:
         together: Whether slots are stepped together.
@@ -53,13 +56,18 @@ class MdnetBatch:
     version: ClassVar[int] = 1
 
     def __init__(
-        self, weights: FilePath | Network, slots: int = 1, seed: int = 0, device: str = "cpu"
+        self,
+        weights: FilePath | Network,
+        slots: int = 1,
+        seed: int = 0,
+        device: str = "cpu",
+        budget: Budget = PUBLISHED,
     ) -> None:
         if slots < 1:
             raise ValueError(f"slots = {slots}: at least one video at a time")
         network = weights if isinstance(weights, Network) else load_network(weights, device)
         self.slots = slots
-        self._seed = seed
+        self._seed, self._budget = seed, budget
         self._extractor = Extractor(network)
         self._device = self._extractor.device
         self.together = self._device.type != "cpu"
@@ -68,13 +76,20 @@ class MdnetBatch:
         self._momenta = classifier.empty(slots, network.widths, self._device)
         width = network.widths.feature
         self._memories = [
-            (Memory(500, 50, LONG, width, self._device), Memory(200, 200, SHORT, width, self._device))
+            (
+                Memory(budget.first_positives, budget.positives, LONG, width, self._device),
+                Memory(budget.negatives, budget.negatives, SHORT, width, self._device),
+            )
             for _ in range(slots)
         ]
         self._tracks: dict[int, Track] = {}
         generator = torch.Generator().manual_seed(seed)
         self._initial = classifier.initial(network, generator)
         self._after_initial = generator.get_state()
+
+    def widened(self, slots: int) -> MdnetBatch:
+        """Another one with the same network, for so many videos."""
+        return MdnetBatch(self._extractor.network, slots, self._seed, budget=self._budget)
 
     @torch.inference_mode()
     def start(self, slot: int, image: Image, box: Box, task: Task) -> Box:
@@ -91,7 +106,7 @@ class MdnetBatch:
         for memory in memories:
             memory.clear()
         sampler = Sampler(np.random.RandomState(self._seed), (width, height))
-        track = Track(sampler, self._dropout(), as_boxes(box).copy(), *memories)
+        track = Track(sampler, self._dropout(), as_boxes(box).copy(), *memories, budget=self._budget)
         samples = track.first(where)
         prepared = self._extractor.prepare(image)
         positives, negatives = self._features(prepared, samples.positives, samples.negatives)
@@ -102,7 +117,7 @@ class MdnetBatch:
             momentum[slot] = 0
         layers = self._layers.at([slot])
         examples = Examples(Rows.all_of(positives), Rows.all_of(negatives), sampler.rng, track.dropout)
-        train(layers, layers.zeros(), [examples], FIRST_ITERATIONS, FIRST_RATE)
+        train(layers, layers.zeros(), [examples], self._budget.first_iterations, FIRST_RATE)
 
         to_regress, background = track.to_regress(), track.first_background()
         regressed, kept = self._features(prepared, to_regress, background)
@@ -202,7 +217,7 @@ class MdnetBatch:
         if not slots:
             return
         layers, momenta = self._layers.at(slots), self._momenta.at(slots)
-        train(layers, momenta, examples, ITERATIONS, RATE)
+        train(layers, momenta, examples, self._budget.iterations, RATE)
         self._layers.put(slots, layers)
         self._momenta.put(slots, momenta)
 
@@ -212,16 +227,26 @@ class Mdnet:
 
     Args:
         weights: A checkpoint of the shared layers: `mdnet_imagenet_vid.pth` (the authors' default),
-            `mdnet_vot-otb.pth`, or a slimmer network under the same names.
+            `mdnet_vot-otb.pth`, or a slimmer network under the same names. None: a slim network that this project
+            trained on procedural video alone, which is not the published one and tracks less well.
         seed: Every video starts with generators of this seed; 0 gives the boxes of the authors' code.
         device: "cpu", "cuda" or "cuda:1". On a GPU dropout masks are drawn there, so boxes differ from the CPU's.
+        samples: Numbers of samples and iterations: the "published" ones, or the several times smaller ones of "slim"
+            (`budget`). None: published for weights that are given, slim for the slim network.
     """
 
     version: ClassVar[int] = MdnetBatch.version
     needs_images: ClassVar[bool] = True
 
-    def __init__(self, weights: FilePath, seed: int = 0, device: str = "cpu") -> None:
-        self._batch = MdnetBatch(weights, 1, seed, device)
+    def __init__(
+        self,
+        weights: FilePath | None = None,
+        seed: int = 0,
+        device: str = "cpu",
+        samples: Literal["published", "slim"] | None = None,
+    ) -> None:
+        budget = BUDGETS[samples or ("published" if weights else "slim")]
+        self._batch = MdnetBatch(weights or SLIM_WEIGHTS, 1, seed, device, budget)
 
     def start(self, image: Image | None, box: Box, task: Task) -> Box:
         """Learn the target of a new video from frame 0; it costs as much as ten to twenty frames."""
@@ -237,3 +262,7 @@ class Mdnet:
         if isinstance(box, Exception):
             raise box
         return box
+
+    def batch(self, slots: int) -> MdnetBatch:
+        """The same network, seed and samples for many videos at once."""
+        return self._batch.widened(slots)
