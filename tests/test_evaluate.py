@@ -641,6 +641,16 @@ def test_what_a_tracker_was_made_with_knows_its_files(tmp_path):
     weights.write_bytes(b"2")
     assert spec.recipe() != before
     assert spec.recipe()["options"] == {"weights": str(weights)}
+    write_results(tmp_path / "results", "ECO", "v", [[1, 2, 3, 4]])
+    (spec,) = parse_trackers(
+        ("trast",), Defaults(weights, (f"recorded:{tmp_path / 'results' / 'ECO'}",), "otb")
+    )
+    assert spec.options["teacher"]["ECO"]["kind"] == "otb"
+    before = spec.recipe()
+    write_results(tmp_path / "results", "Other", "v", [[1, 2, 3, 5]])
+    assert spec.recipe() == before
+    write_results(tmp_path / "results", "ECO", "v", [[1, 2, 3, 5]])
+    assert spec.recipe() != before
 
 
 def test_the_command_line_has_help_with_an_example():

@@ -351,7 +351,18 @@ def test_the_command_runs_the_experiment_and_scores_it(stack, tmp_path):
     assert lines == ["1", *["40.0000,40.0000,10.0000,10.0000"] * 24, "2", "0", "0", "0", "0"]
     assert vot_trackers(folder) == ["S"]
     code, out, err = run_command(
-        results=(folder,), dataset=(f"vot:{stack}",), interval=(5, 15), format="markdown"
+        results=(folder,),
+        dataset=(f"vot:{stack}",),
+        interval=(5, 15),
+        format="markdown",
+        report=tmp_path / "report",
+    )
+    assert (tmp_path / "report" / "VOT" / "eao.svg").is_file()
+    assert (
+        (tmp_path / "report" / "VOT" / "S.csv")
+        .read_text()
+        .splitlines()[0]
+        .startswith("sequence,frames,accuracy")
     )
     assert out.splitlines()[0] == "| tracker | VOT EAO | VOT A | VOT R | FPS |"
     assert "| S | 1.000 | 1.000 | 2.000 |" in out

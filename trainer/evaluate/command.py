@@ -14,7 +14,7 @@ from datasets.results import ResultsFolder
 from datasets.spec import parse_spec
 from datasets.video import VideoDataset
 from trainer.evaluate.fractions import Fractions, read_fractions
-from trainer.evaluate.plots import write_fractions_plot, write_report
+from trainer.evaluate.plots import write_fractions_plot, write_report, write_vot_report
 from trainer.evaluate.protocol import PROTOCOLS, Protocol
 from trainer.evaluate.recordings import SHOWN, Leniency, score_folder
 from trainer.evaluate.running import run_trackers
@@ -58,7 +58,7 @@ class Evaluate:
     out: Path = Path("evaluation")
     """Where runs put results/<benchmark>/<tracker>/, and the archive for GOT-10k's server."""
     report: Path | None = None
-    """Write success and precision plots and per-sequence tables (CSV) into this folder."""
+    """Write success and precision plots (VOT: the EAO curve) and per-sequence tables (CSV) into this folder."""
     plots: Literal["svg", "png", "pdf"] = "svg"
     """The format of the plots."""
     format: Literal["table", "json", "latex", "markdown"] = "table"
@@ -201,10 +201,13 @@ class Evaluate:
         return scores
 
     def _scored_vot(self, folder: Path, names: Sequence[str], dataset: VideoDataset) -> list[VotScores]:
-        return [
+        scores = [
             score_vot_folder(folder, name, dataset, self.interval, self.missing)
             for name in names or vot_trackers(folder)
         ]
+        if self.report is not None:
+            write_vot_report(self.report / _label(dataset.spec), scores, self.plots)
+        return scores
 
     def _print(self, scores: Sequence[Scores | VotScores], shares: Sequence[Fractions]) -> None:
         if self.fractions:

@@ -1,4 +1,4 @@
-"""Success and precision plots, and per-sequence tables, as files."""
+"""Success and precision plots, VOT's EAO curve, the fractions of Figure 6, and per-sequence tables, as files."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from datasets.atomic import appearing
 from trainer.evaluate.fractions import Fractions
 from trainer.evaluate.measures import CENTRE_THRESHOLDS, NORMALISED_THRESHOLDS, overlap_thresholds
 from trainer.evaluate.scores import Curve, Scores
+from trainer.evaluate.vot_scores import VotScores
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,6 +56,26 @@ def write_report(folder: Path, results: Sequence[Scores], suffix: str = "svg") -
     return [*written, *(_write_rows(folder, scores) for scores in results)]
 
 
+def write_vot_report(folder: Path, results: Sequence[VotScores], suffix: str = "svg") -> list[Path]:
+    """Write the expected average overlap by sequence length (eao.SUFFIX), and a table of each tracker's sequences.
+
+    Returns:
+        The files.
+    """
+    longest = max(len(s.curve) for s in results)
+    curves = [
+        (s.tracker, np.pad(s.curve, (0, longest - len(s.curve)), constant_values=np.nan), s.values["eao"])
+        for s in results
+    ]
+    low, high = results[0].interval
+    title = f"VOT, {len(results[0].sequences)} sequences, EAO over {low} to {high} frames"
+    figure = _plot(
+        np.arange(float(longest)), curves, title, "sequence length, frames", "expected average overlap"
+    )
+    save(figure, folder / f"eao.{suffix}")
+    return [folder / f"eao.{suffix}", *(_write_rows(folder, scores) for scores in results)]
+
+
 def save(figure: Figure, path: Path) -> None:
     """Write a figure; the file appears complete, and is the same bytes for the same figure."""
     import matplotlib as mpl
@@ -85,7 +106,7 @@ def _plot(
     return figure
 
 
-def _write_rows(folder: Path, scores: Scores) -> Path:
+def _write_rows(folder: Path, scores: Scores | VotScores) -> Path:
     path = folder / f"{scores.tracker.replace('/', '_')}.csv"
     rows = scores.rows()
     with appearing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:

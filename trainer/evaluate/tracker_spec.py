@@ -54,13 +54,12 @@ class TrackerSpec:
         return registry.create(self.use, self.options)
 
     def recipe(self) -> dict[str, Any]:
-        """All that its boxes depend on beside the video, as JSON; of files named there, the content."""
-        files = sorted(set(_files(self.options)))
+        """All that its boxes depend on beside the video, as JSON; of files and results named there, the content."""
         return {
             "use": self.use,
             "options": json.loads(json.dumps(self.options, default=str)),
             "version": registry.version_of(self.use),
-            "files": {path: blake3(read_bytes(path)).hexdigest(length=16) for path in files},
+            "files": {str(path): _digest(path) for path in sorted(set(_named(self.options)))},
         }
 
 
@@ -133,13 +132,26 @@ def _spec(name: str, entry: Mapping[str, Any], defaults: Defaults) -> TrackerSpe
     return TrackerSpec(name, STUDENTS[use], options)
 
 
-def _files(value: Any) -> Iterator[str]:  # noqa: ANN401 - YAML
-    """All strings in options that name a file."""
+def _named(value: Any) -> Iterator[Path]:  # noqa: ANN401 - YAML
+    """All files that options name, and all folders of recorded results."""
     if isinstance(value, str) and Path(value).is_file():
-        yield value
+        yield Path(value)
     elif isinstance(value, Mapping):
+        if "results" in value and "tracker" in value:
+            root = Path(str(value["results"]))
+            tracker = root / str(value["tracker"])
+            yield tracker if tracker.is_dir() else root
         for inner in value.values():
-            yield from _files(inner)
+            yield from _named(inner)
     elif isinstance(value, list):
         for inner in value:
-            yield from _files(inner)
+            yield from _named(inner)
+
+
+def _digest(path: Path) -> str:
+    """Of a file its content; of a folder the names and contents of all text files below it."""
+    h = blake3()
+    for file in [path] if path.is_file() else sorted(path.rglob("*.txt")):
+        h.update(f"{file.relative_to(path)}\0".encode())
+        h.update(read_bytes(file))
+    return h.hexdigest(length=16)
