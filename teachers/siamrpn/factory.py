@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -27,13 +28,18 @@ VariantName = Literal[
     "dasiamrpn_big",
 ]
 
+SLIM_WEIGHTS = Path(__file__).with_name("slim.safetensors")
+"""The project's own weights, of `teachers.training.siamrpn`; slim.json beside them says how they came to be."""
+
 
 class SiamRpn(SiamRPNTeacher):
-    """The SiamRPN family of pysot and DaSiamRPN, with their published checkpoints.
+    """The SiamRPN family of pysot and DaSiamRPN, with their published checkpoints; or the project's slim one.
 
     Args:
-        weights: The variant's checkpoint: a PyTorch file or safetensors.
-        variant: The name of pysot's experiment, or of DaSiamRPN's network.
+        weights: The variant's checkpoint: a PyTorch file or safetensors. None: the project's own, of the variant
+            `slim` (trained on procedural video only; not the published SiamRPN).
+        variant: The name of pysot's experiment, or of DaSiamRPN's network. None: siamrpn_alex_dwxcorr if weights
+            are given, else slim.
         device: "cpu", "cuda", "cuda:1" ...
         threads: Threads of one network call on the CPU, for the whole process; 0 leaves PyTorch's setting
         alone. start: Where the target's centre is at the start: see `variants.Start`.
@@ -41,13 +47,13 @@ class SiamRpn(SiamRPNTeacher):
 
     Raises:
         DataError: If the checkpoint cannot be read or is not the variant's.
-        TeacherConfigError: If there is no such device here.
+        TeacherConfigError: If there is no such device here, or a published variant has no weights.
     """
 
     def __init__(
         self,
-        weights: FilePath,
-        variant: VariantName = "siamrpn_alex_dwxcorr",
+        weights: FilePath | None = None,
+        variant: VariantName | None = None,
         device: str = "cpu",
         threads: int = 0,
         start: Start = "centre",
@@ -60,9 +66,16 @@ class SiamRpn(SiamRPNTeacher):
             raise TeacherConfigError(f"siamrpn: device = {device!r} cannot be used here: {reason}") from error
         if threads:
             torch.set_num_threads(threads)
-        chosen = VARIANTS[variant]
+        name = variant or ("siamrpn_alex_dwxcorr" if weights else "slim")
+        if weights is None and name != "slim":
+            raise TeacherConfigError(
+                f"siamrpn: variant = {name!r} needs weights, its published checkpoint "
+                f"(`python -m teachers fetch {name}` downloads it); without weights and variant the "
+                "project's own slim network tracks"
+            )
+        chosen = VARIANTS[name]
         tuning = replace(chosen.tuning, start=start, origin=origin)
-        super().__init__(tracker(chosen.build(), tuning, weights, device))
+        super().__init__(tracker(chosen.build(), tuning, weights or SLIM_WEIGHTS, device))
 
     def batch(self, slots: int) -> SiamRPNBatch:
         """The same network and numbers for many videos at once."""

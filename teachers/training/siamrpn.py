@@ -25,8 +25,8 @@ from teachers.training.siamrpn_learner import Learner, Pairs, Precision, loader
 
 WHAT = "slim SiamRPN, trained on procedural video only; not the published SiamRPN"
 
-SETTLING = 40
-"""Batches over which the normalisations' statistics are averaged at the end."""
+SETTLED, SETTLING = 0.5, 24
+"""Share of the training after which the normalisations' statistics stay, and the batches they are averaged over."""
 
 
 @dataclass
@@ -129,6 +129,8 @@ class Train:
             task = bar.add_task("training", total=1000)
             batches = iter(loader(pairs, self.batch, self.workers))
             while self._share(reached) < 1:
+                if not learner.settled and self._share(reached) >= SETTLED:
+                    learner.settle((z, x) for z, x, _ in islice(batches, SETTLING))
                 exemplars, regions, boxes = next(batches)
                 now = learner.step(exemplars, regions, boxes, self._share(reached))
                 reached.learned(now, time.monotonic() - began)
@@ -138,7 +140,6 @@ class Train:
                     saved = time.monotonic()
                     self._save(learner, reached)
             self._save(learner, reached)
-            learner.settle((z, x) for z, x, _ in islice(batches, SETTLING))
 
     def _save(self, learner: Learner, reached: Progress) -> None:
         if bar_is_hidden():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import cv2
@@ -85,6 +85,7 @@ class Learner:
             [{"params": decayed, "weight_decay": 0.02}, {"params": others, "weight_decay": 0.0}], lr=rate
         )
         self.generator = torch.Generator().manual_seed(seed)
+        self.settled = False
 
     def step(self, exemplars: Tensor, regions: Tensor, boxes: Tensor, done: float) -> tuple[float, float]:
         """Learn from one batch.
@@ -104,9 +105,7 @@ class Learner:
         strange = torch.rand(len(z), generator=self.generator) < STRANGE
         other = torch.where(strange, torch.arange(len(z)).roll(1), torch.arange(len(z)))
         wanted = targets(boxes.to(self.place), SEARCH, SIDE, strange.to(self.place), self.generator)
-        with (
-            torch.autocast(self.place.type, torch.bfloat16) if self.precision == "bfloat16" else nullcontext()
-        ):
+        with self._cast():
             kernels = tuple(k[other.to(self.place)] for k in self.network.template(z))
             answer = self.network(x, kernels)
         classes, offsets = loss(answer[0], answer[1], wanted)
@@ -118,21 +117,35 @@ class Learner:
 
     @torch.no_grad()
     def settle(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
-        """Average the normalisations' statistics over batches, instead of the running ones of a moving network.
+        """Average the normalisations' statistics over batches and keep them from now on.
+
+        Exemplars and search regions have different statistics. While each batch is normalised by its own, the
+        network learns with two normalisations; a tracker has only one, to which the rest of the training adapts it.
 
         Args:
             batches: Exemplars and search regions, as `step` takes them.
         """
-        norms = [m for m in self.network.modules() if isinstance(m, nn.BatchNorm2d)]
-        usual = [m.momentum for m in norms]
-        for norm in norms:
+        for norm in self._norms():
             norm.reset_running_stats()
             norm.momentum = None  # an average of equal weights
         for exemplars, regions in batches:
             z, x = (v.to(self.place).permute(0, 3, 1, 2).float() for v in (exemplars, regions))
-            self.network(x, self.network.template(z))
-        for norm, momentum in zip(norms, usual, strict=True):
-            norm.momentum = momentum
+            with self._cast():
+                self.network(x, self.network.template(z))
+        self._keep()
+
+    def _norms(self) -> list[nn.BatchNorm2d]:
+        return [m for m in self.network.modules() if isinstance(m, nn.BatchNorm2d)]
+
+    def _keep(self) -> None:
+        self.settled = True
+        for norm in self._norms():
+            norm.eval()
+
+    def _cast(self) -> AbstractContextManager[object]:
+        if self.precision == "float32":
+            return nullcontext()
+        return torch.autocast(self.place.type, torch.bfloat16)
 
     def state(self) -> dict[str, Any]:
         """What training goes on from."""
@@ -140,6 +153,7 @@ class Learner:
             "network": self.network.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "generator": self.generator.get_state(),
+            "settled": self.settled,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -147,6 +161,8 @@ class Learner:
         self.network.load_state_dict(state["network"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.generator.set_state(state["generator"])
+        if state["settled"]:
+            self._keep()
 
 
 def schedule(done: float) -> float:
