@@ -25,6 +25,9 @@ AHEAD = 4
 MINIMUM_AHEAD = 64
 """Items handed out before the first worker of a job queue has reported."""
 
+ALLOWED_FAILURES = 3
+"""Processes that an item may have killed before it is given up: it may not have been its fault."""
+
 _LOCAL = {
     # Dask has its workers give every freed kilobyte back to the system, which suits tables; a worker that decodes
     # images then waits for fresh pages at every frame (kcf on 205 clips: 13.4 s, and 10.3 s with these lines).
@@ -160,7 +163,9 @@ def _client(params: ExecutorParams, workers: int, threads: int, stack: ExitStack
     import dask
     from distributed import Client, LocalCluster
 
-    stack.enter_context(dask.config.set(_LOCAL))
+    # Of items that share a process nobody knows which one killed it: all come back, to be tried one by one.
+    failures = 0 if threads > 1 else ALLOWED_FAILURES
+    stack.enter_context(dask.config.set({**_LOCAL, "distributed.scheduler.allowed-failures": failures}))
     logging.getLogger("distributed").setLevel(logging.ERROR)
     if params.scheduler is not None:
         try:

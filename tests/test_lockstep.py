@@ -296,7 +296,7 @@ def test_a_video_that_kills_the_process_fails_alone(stage):
     found = stage(executor={"workers": 1, "slots": {"t": 3}}, kills="3")
     status = dict(zip(Index.read().names, found.status, strict=True))
     assert {name for name, s in status.items() if s == Status.FAILED} == {"Synthetic_Train_000003"}
-    assert "worker process died" in found.errors[2]
+    assert "worker process died, 4 times over" in found.errors[2]
 
 
 def test_a_killed_run_goes_on_where_it_was(stage, workspace, tmp_path):
