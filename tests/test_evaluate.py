@@ -574,6 +574,19 @@ def test_missing_short_and_long_results(uav123):
     assert "no result for any video" in err
 
 
+def test_in_a_folder_of_many_a_tracker_at_fault_is_reported_and_left_out(uav123):
+    spec, results, pairs = uav123
+    for name, (truth, _) in pairs.items():
+        write_boxes(results / "Other" / f"{name}.txt", truth if name != "bird1_2" else truth[:-1], 1)
+    code, out, err = run(dataset=(spec,), results=(results,), format="json")
+    assert code == 1
+    assert [record["tracker"] for record in json.loads(out)] == ["Some"]
+    assert err.startswith(f"left out: {results / 'Other' / 'bird1_2.txt'}: 11 rows")
+    code, out, err = run(dataset=(spec,), results=(results,), tracker=("Some", "Other"), format="json")
+    assert (code, out) == (2, "")
+    assert "11 rows" in err
+
+
 def test_a_result_that_is_no_table_names_file_and_line(uav123):
     spec, results, _ = uav123
     path = damaged(results, "bike1", lambda text: text.replace("\n", "\nsorry\n", 1))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from datasets import open_dataset
+from datasets.errors import DataError
 from datasets.results import ResultsFolder
 from datasets.spec import parse_spec
 from datasets.video import VideoDataset
@@ -25,6 +26,8 @@ from trainer.evaluate.tracker_spec import Defaults, TrackerSpec, parse_trackers,
 from trainer.evaluate.truth import Absent, Truth, read_truth
 from trainer.evaluate.vot_recordings import score_vot_folder, vot_trackers
 from trainer.evaluate.vot_scores import INTERVALS, VotScores
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,8 @@ class Evaluate:
     """Benchmarks, each KIND:ROOT[:SPLIT]; for scoring results, annotations:DIR is enough."""
     tracker: tuple[str, ...] = ()
     """Trackers to run: tras, trast, trasfust, or a teacher (`python -m teachers list`), under another name and with
-    options as NAME=kcf,key=value. With --results: the trackers to score, all that are there if left out."""
+    options as NAME=kcf,key=value. With --results: the trackers to score; if left out, all that are there, but for
+    those whose results are at fault, which are reported."""
     trackers: Path | None = None
     """A YAML file of trackers to run, NAME: {use: trast, weights: W, teacher: kcf}."""
     teachers: tuple[str, ...] = ()
@@ -84,7 +88,7 @@ class Evaluate:
     """Processes that run trackers; one per core if left out."""
 
     def run(self) -> int:
-        """Run what is missing, score, print; the exit code is 1 where a tracker failed on a video."""
+        """Run what is missing, score, print; the exit code is 1 where a tracker failed or was left out."""
         self._check()
         failed = False
         scores: list[Scores | VotScores] = []
@@ -103,9 +107,13 @@ class Evaluate:
             if self.fractions:
                 shares += [read_fractions(folder, name, spec, dataset.names) for name in names]
             elif supervised:
-                scores += self._scored_vot(folder, names, dataset)
+                vot, refused = self._scored_vot(folder, names, dataset)
+                scores += vot
+                failed |= refused
             else:
-                scores += self._scored(folder, names, dataset, kind)
+                one_pass, refused = self._scored(folder, names, dataset, kind)
+                scores += one_pass
+                failed |= refused
         self._print(scores, shares)
         return int(failed)
 
@@ -179,7 +187,9 @@ class Evaluate:
             print(line, file=sys.stderr)
         return bool(failures)
 
-    def _scored(self, root: Path, names: Sequence[str], dataset: VideoDataset, kind: str) -> list[Scores]:
+    def _scored(
+        self, root: Path, names: Sequence[str], dataset: VideoDataset, kind: str
+    ) -> tuple[list[Scores], bool]:
         folder = ResultsFolder(root, kind)
         truth = read_truth(dataset, _protocol(dataset, kind), self.absent)
         if _withheld(truth):
@@ -189,25 +199,29 @@ class Evaluate:
                     f"{name}: the ground truth is withheld; upload {path} to GOT-10k's server",
                     file=sys.stderr,
                 )
-            return []
-        scores = []
-        for name in names or folder.trackers:
-            scored, notes = score_folder(folder, name, truth, Leniency(self.missing, self.unequal))
-            scores.append(scored)
+            return [], False
+
+        def scored(name: str) -> Scores:
+            scores, notes = score_folder(folder, name, truth, Leniency(self.missing, self.unequal))
             for note in notes:
                 print(note, file=sys.stderr)
+            return scores
+
+        scores, refused = _each(scored, names, folder.trackers)
         if self.report is not None:
             write_report(self.report / _label(dataset.spec), scores, self.plots)
-        return scores
+        return scores, refused
 
-    def _scored_vot(self, folder: Path, names: Sequence[str], dataset: VideoDataset) -> list[VotScores]:
-        scores = [
-            score_vot_folder(folder, name, dataset, self.interval, self.missing)
-            for name in names or vot_trackers(folder)
-        ]
+    def _scored_vot(
+        self, folder: Path, names: Sequence[str], dataset: VideoDataset
+    ) -> tuple[list[VotScores], bool]:
+        def scored(name: str) -> VotScores:
+            return score_vot_folder(folder, name, dataset, self.interval, self.missing)
+
+        scores, refused = _each(scored, names, () if names else vot_trackers(folder))
         if self.report is not None:
             write_vot_report(self.report / _label(dataset.spec), scores, self.plots)
-        return scores
+        return scores, refused
 
     def _print(self, scores: Sequence[Scores | VotScores], shares: Sequence[Fractions]) -> None:
         if self.fractions:
@@ -222,6 +236,30 @@ class Evaluate:
         if self.per_sequence:
             for scored in scores:
                 print(per_sequence(scored.rows(), f"{scored.tracker} on {scored.spec}"), file=sys.stderr)
+
+
+def _each(score: Callable[[str], T], named: Sequence[str], found: Sequence[str]) -> tuple[list[T], bool]:
+    """Score the trackers named, or all that were found; True if one of the latter had to be left out.
+
+    A tracker that the user named has to be right. Of a folder of many, one whose results are at fault is reported.
+
+    Raises:
+        DataError: If the results of a tracker named, or of all, are at fault.
+    """
+    scores = []
+    refused = []
+    for name in named or found:
+        try:
+            scores.append(score(name))
+        except DataError as error:
+            refused.append(error)
+            if named:
+                raise
+    if refused and not scores:
+        raise refused[0]
+    for fault in refused:
+        print(f"left out: {fault}", file=sys.stderr)
+    return scores, bool(refused)
 
 
 def _label(spec: str) -> str:
