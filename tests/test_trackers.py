@@ -1,5 +1,6 @@
 """TRAS, TRAST and TRASFUST against a plain loop over the paper's equations; failing teachers; the command."""
 
+import copy
 import itertools
 import json
 import math
@@ -219,6 +220,32 @@ def test_trasfust_is_the_plain_loop(student, inference):
     assert all(set(v) == set("abc") for v in tracker.values[1:])
 
 
+def test_beyond_the_image_and_beyond_an_action_of_one(student):
+    """A student that jumps and a teacher that strays: actions are clamped, crops stay at the image, values agree."""
+    bold = copy.deepcopy(student)
+    with torch.no_grad():
+        bold.actor.weight *= 200
+    images = video(frames=12)
+    boxes, values = plain_tras(bold, images)
+    tracker = TrasTracker(Inference(bold))
+    np.testing.assert_allclose(run(tracker, images), boxes, atol=1e-3)
+    np.testing.assert_allclose([v["student"] for v in tracker.values[1:]], values, atol=1e-3)
+    with torch.no_grad():
+        first = bold(*rho(images[0], images[1], BOX), bold.initial_state(1)).action
+    assert first.abs().max() > 1
+
+    stray = script(1) + np.linspace(0, 200, FRAMES)[:, None].astype(np.float32) * [1, -1, 1, 0]
+    stray = stray.astype(np.float32)
+    look, tracker = PlainState(student), TrasfustTracker(Inference(student), {"a": Scripted(stray)})
+    images = video()
+    run(tracker, images)
+    expected = [look(images[t - 1], images[t], stray[t - 1])[1] for t in range(1, FRAMES)]
+    np.testing.assert_allclose([v["a"] for v in tracker.values[1:]], expected, atol=1e-3)
+    tracker = TrastTracker(Inference(student), "a", Scripted(stray))
+    run(tracker, images)
+    np.testing.assert_allclose([v["a"] for v in tracker.values[1:]], expected, atol=1e-3)
+
+
 def test_the_lstm_returns_to_its_first_state_before_update_32(student):
     images = video()
     returning, going_on = (run(TrasTracker(Inference(student, period=p)), images) for p in (32, 0))
@@ -431,9 +458,10 @@ def test_names_and_numbers_of_teachers(inference):
 
 
 @pytest.mark.parametrize("together", [1, 3, 4])
-def test_a_batch_does_not_mix_videos(inference, together):
+def test_a_batch_does_not_mix_videos(inference, together, monkeypatch):
     batch = TrasBatch(inference, 4, together)
     assert isinstance(batch, BatchTeacher)
+    sizes, see = [], inference._student.see
     videos = {slot: video(slot, 40) for slot in range(4)}
     alone = {}
     for slot, images in videos.items():
@@ -442,6 +470,7 @@ def test_a_batch_does_not_mix_videos(inference, together):
         batch.release(2)
         single = run(TrasTracker(inference), images)[1:]
         np.testing.assert_allclose(alone[slot], single, atol=1e-3)
+    monkeypatch.setattr(inference._student, "see", lambda p, c: sizes.append(len(p)) or see(p, c))
     found = {slot: [] for slot in videos}
     for t in range(40 + 3):  # each begins a frame later than the last, and leaves when it ends
         for slot in videos:
@@ -452,6 +481,7 @@ def test_a_batch_does_not_mix_videos(inference, together):
             found[slot].append(box)
     for slot, boxes in found.items():
         np.testing.assert_array_equal(np.stack(boxes), alone[slot])
+    assert set(sizes) == {together}  # whatever the number of videos: the last bits may depend on it
     with pytest.raises(ValueError, match="there is no slot 4"):
         batch.start(4, videos[0][0], BOX, Task("v", 40))
     with pytest.raises(ValueError, match="slots = 0"):
