@@ -146,7 +146,9 @@ class Params(Section):
             raise ValueError("this is a mapping from a teacher's name to its options ({} for none)")  # noqa: TRY004
         for name in teachers:
             if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_+-]*", str(name)):
-                raise ValueError(f"{name!r} names files: use letters, digits, '_', '+' and '-'")
+                raise ValueError(
+                    f"{name!r} names files: use letters, digits, '_', '+' and '-', and the option use for the tracker"
+                )
             if str(name) in (POOL, "pool"):
                 raise ValueError(f"{name!r} is the name of the pool of all teachers: choose another")
         return {name: {"use": name, **(options or {})} for name, options in teachers.items()}

@@ -517,6 +517,9 @@ def test_params_yaml_names_one(workspace, small_videos, pysot_root, pysot_weight
         np.testing.assert_allclose(
             trajectories[v].boxes[1, [0, 1, 3]], first[[0, 1, 3]] + [0.5, 0.5, 10], rtol=1e-5
         )
+    path = workspace(teachers={"pysot:small": options})
+    with pytest.raises(DataError, match=r"'pysot:small' names files: .* and the option use for the tracker"):
+        read_params(path)
     (Path.cwd() / "broken.pth").write_bytes(pysot_weights.read_bytes()[:200])
     path = workspace(teachers={"SiamRPN": {**options, "weights": "broken.pth"}})
     with pytest.raises(DataError, match=r"broken\.pth: the checkpoint cannot be read"):
