@@ -72,6 +72,8 @@ def test_files_that_the_readme_and_the_docs_link_to_exist():
     "program",
     ["datasets audit", "datasets info", "datasets synth", "datasets validate"]
     + ["teachers fetch", "teachers list", "teachers try"]
+    + ["teachers.training.mdnet", "teachers.training.siamrpn"]
+    + ["trainer", "trainer.evaluate", "trainer.track", "trainer.judge"]
     + [f"pipeline.{stage}" for stage in ("index", "track", "select", "pack", "stats", "report", "failures")],
 )
 def test_every_program_has_help_with_an_example(program):
