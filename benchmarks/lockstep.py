@@ -1,47 +1,45 @@
-"""The track stage with many videos at once against one video at a time: frames per second of the whole stage.
+"""Many videos at once against one video at a time, as a worker of the track stage runs them.
 
-Decoding, tracking, judging and the journal count; starting the processes does not: each row is two runs of
-`pipeline.track`, of few and of more videos, and the figure is what the additional videos took. Nothing is abandoned, so
-that every run tracks the same frames, and the last column tells whether the trajectories are the same bytes as with one
-slot. With `--published` the networks have the published sizes and random weights, which changes no cost (and SiamRPN's
-boxes are wild); otherwise they are the project's own slim ones.
+Reading and decoding the images, tracking and judging every box count; starting the process, loading the network and
+one video to warm up do not. Nothing is abandoned, so that every row tracks the same frames; the last column tells
+whether the trajectories are the same bytes as with one slot. CPU time per frame is of all threads together, which a
+busy machine disturbs less than the frames per second. With `--published` the networks have the published sizes and
+random weights, which changes no cost (and SiamRPN's boxes are wild); otherwise they are the project's own slim ones.
 
 Example:
     python benchmarks/lockstep.py --cpu-slots 1 4 16
-    python benchmarks/lockstep.py --published --teachers siamrpn mdnet --videos 256 --fewer 64
+    python benchmarks/lockstep.py --published --teachers siamrpn mdnet --videos 300
 """
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
+import json
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 import torch
-import yaml
 
+from datasets import open_dataset
 from datasets.command_line import run_only_command
 from datasets.synthetic import SyntheticOptions, write_synthetic
-from pipeline import places
-from pipeline.index import Index, make_index
-from pipeline.params import read_params
-from pipeline.trajectories import Status, Trajectories
+from pipeline.follow import Job, Outcome, run_job
+from pipeline.lockstep import run_in_lockstep
+from pipeline.plan import Plan
+from pipeline.trajectories import Status
 from teachers.mdnet.network import Network, Widths
 from teachers.siamrpn.variants import VARIANTS
-
-REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True)
 class Command:
-    """Time the track stage at several numbers of slots, on the CPU and on the GPU where there is one.
+    """Time a worker of the track stage at several numbers of slots, on the CPU, and on a GPU where there is one.
 
     Example:
         python benchmarks/lockstep.py --teachers siamrpn --cpu-slots 1 4 16
@@ -54,10 +52,7 @@ class Command:
     """Networks of the published sizes, with random weights."""
 
     videos: int = 24
-    """Procedural videos of the longer run."""
-
-    fewer: int = 8
-    """Those of the shorter run, which is taken off."""
+    """Procedural videos; a GPU is only busy with several times as many as it has slots."""
 
     max_length: int = 60
     """Frames of the longest video."""
@@ -66,62 +61,60 @@ class Command:
     """Of the images; they are three quarters as high."""
 
     cpu_slots: tuple[int, ...] = (1, 4, 16)
-    """Slots on the CPU; 1 is one video at a time in the stage's own process."""
+    """Slots on the CPU; 1 is one video at a time, without the engine of many."""
 
     gpu_slots: tuple[int, ...] = (1, 16, 64, 256)
     """Slots on a GPU."""
 
+    decoders: int = 1
+    """Threads that decode images."""
+
     repetitions: int = 1
-    """Runs of each kind, of which the fastest counts."""
+    """Runs of each row, of which the fastest counts."""
 
     def run(self) -> int:
         """Print a markdown table."""
-        print(
-            "| teacher | device | slots | frames | frames/s | times one | same bytes |\n|---|---|---|---|---|---|---|"
-        )
-        places_of_work = [("cpu", self.cpu_slots)]
-        if torch.cuda.is_available():
-            places_of_work.append(("cuda", self.gpu_slots))
+        print("| teacher | device | slots | frames | frames/s | times one | CPU ms per frame | same bytes |")
+        print("|---|---|---|---|---|---|---|---|")
+        where = [("cpu", self.cpu_slots)] + ([("cuda", self.gpu_slots)] if torch.cuda.is_available() else [])
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch)
-            sets = [self._workspace(folder, count) for count in (self.fewer, self.videos)]
+            size = (self.width, self.width * 3 // 4)
+            synthetic = SyntheticOptions(
+                videos=self.videos, seed=1, max_length=self.max_length, image_size=size
+            )
+            write_synthetic(folder / "videos", synthetic, workers=1)
             for name in self.teachers:
                 options = self._options(name, folder)
-                for device, slots in places_of_work:
-                    self._rows(name, {**options, "device": device}, slots, sets)
+                for device, slots in where:
+                    jobs = _jobs(f"got10k:{folder / 'videos'}:train", name, {**options, "device": device})
+                    self._rows(name, device, slots, jobs)
         return 0
 
-    def _rows(self, name: str, options: dict[str, Any], slots: tuple[int, ...], sets: list[Path]) -> None:
-        reference, base = None, 0.0
+    def _rows(self, name: str, device: str, slots: tuple[int, ...], jobs: list[Job]) -> None:
+        reference, base = b"", 0.0
         for count in slots:
-            times = [
-                min(self._seconds(folder, name, options, count) for _ in range(self.repetitions))
-                for folder in sets
+            plan = Plan(count, (), self.decoders)
+            seconds, cpu, outcomes = min(
+                (
+                    _timed(jobs, plan, one_by_one=device == "cpu" and count == 1)
+                    for _ in range(self.repetitions)
+                ),
+                key=lambda measured: measured[0],
+            )
+            runs = [outcome.trajectory for outcome in outcomes]
+            frames = sum(map(len, runs))
+            failed = sum(run.status is Status.FAILED for run in runs)
+            found = b"".join(run.boxes.tobytes() + run.overlap.tobytes() for run in runs)
+            reference, base = reference or found, base or frames / seconds
+            cells = [name, device, count, f"{frames}" + (f" ({failed} videos failed)" if failed else "")]
+            cells += [
+                f"{frames / seconds:.1f}",
+                f"{frames / seconds / base:.2f}",
+                f"{1e3 * cpu / frames:.1f}",
             ]
-            runs = [_read(folder, name) for folder in sets]
-            frames = len(runs[1].boxes) - len(runs[0].boxes)
-            rate = frames / (times[1] - times[0])
-            found = (runs[1].boxes.tobytes(), runs[1].overlap.tobytes())
-            reference, base = reference or found, base or rate
-            failed = int((runs[1].status == Status.FAILED).sum())
-            cells = [
-                name,
-                options["device"],
-                count,
-                f"{frames}" + (f" ({failed} videos failed)" if failed else ""),
-            ]
-            cells += [f"{rate:.1f}", f"{rate / base:.2f}", "yes" if found == reference else "no"]
+            cells += ["yes" if found == reference else "no"]
             print("| " + " | ".join(map(str, cells)) + " |", flush=True)
-
-    def _workspace(self, scratch: Path, count: int) -> Path:
-        """A folder with so many videos and their index."""
-        folder = scratch / str(count)
-        size = (self.width, self.width * 3 // 4)
-        options = SyntheticOptions(videos=count, seed=1, max_length=self.max_length, image_size=size)
-        write_synthetic(folder / "videos", options, workers=1)
-        _write_params(folder, "kcf", {}, 1)
-        make_index(read_params(folder / places.PARAMS)).write(folder / places.INDEX)
-        return folder
 
     def _options(self, name: str, folder: Path) -> dict[str, Any]:
         if not self.published:
@@ -137,34 +130,25 @@ class Command:
         safetensors.torch.save_file({key: value.contiguous() for key, value in state.items()}, path)
         return {"weights": str(path)}
 
-    def _seconds(self, folder: Path, name: str, options: dict[str, Any], slots: int) -> float:
-        """How long one run of the stage takes, from nothing."""
-        shutil.rmtree(folder / places.JOURNAL, ignore_errors=True)
-        _write_params(folder, name, options, slots)
-        began = time.perf_counter()
-        subprocess.run(
-            [sys.executable, "-m", "pipeline.track", name],
-            cwd=folder,
-            check=True,
-            stdout=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        )
-        return time.perf_counter() - began
+
+def _jobs(spec: str, use: str, options: dict[str, Any]) -> list[Job]:
+    """One job per video, the longest first as in the stage."""
+    videos = sorted(open_dataset(spec), key=lambda video: -len(video))
+    written = json.dumps(options, sort_keys=True)
+    return [Job(spec, None, video.name, video.digest(), use, written, None) for video in videos]
 
 
-def _write_params(folder: Path, name: str, options: dict[str, Any], slots: int) -> None:
-    document = {
-        "dataset": {"kind": "got10k", "root": str(folder / "videos"), "split": "train"},
-        "teachers": {name: options},
-        "track": {"stop_below": None},
-        "executor": {"workers": 1, "slots": {name: slots}},
-    }
-    (folder / places.PARAMS).write_text(yaml.safe_dump(document))
-
-
-def _read(folder: Path, name: str) -> Trajectories:
-    fingerprint = Index.read(folder / places.INDEX).fingerprint
-    return Trajectories.read(folder / places.trajectories(name), fingerprint)
+def _timed(jobs: list[Job], plan: Plan, one_by_one: bool) -> tuple[float, float, list[Outcome]]:
+    """Seconds, seconds of CPU, and the outcomes in the order of the jobs; the shortest video comes before that."""
+    run = run_job if one_by_one else partial(run_in_lockstep, plan=plan)
+    run(jobs[-1])
+    began, cpu = time.perf_counter(), time.process_time()
+    if one_by_one:
+        outcomes = [run(job) for job in jobs]
+    else:
+        with ThreadPoolExecutor(plan.threads) as pool:
+            outcomes = list(pool.map(run, jobs))
+    return time.perf_counter() - began, time.process_time() - cpu, outcomes
 
 
 if __name__ == "__main__":
