@@ -320,6 +320,16 @@ def test_learning_lowers_the_loss(small_videos, tmp_path):
     assert lines[-1]["overlap"] > lines[0]["overlap"] and lines[-1]["horizon"] == 3
 
 
+@pytest.mark.parametrize("batch_norm", ["frozen", "batch"])
+def test_freezing_concerns_the_normalisation_alone(windows, batch_norm):
+    options = run_options(optimiser=OptimiserOptions(batch_norm=batch_norm))
+    learner, _ = made(windows, options)
+    learner.student.eval()  # as a validation leaves it
+    learner.update()
+    # cuDNN refuses the LSTM's way back outside of training mode
+    assert learner.student.lstm.training and learner.student.backbone.training == (batch_norm == "batch")
+
+
 def test_divergence_is_told(windows):
     learner, _ = made(windows, run_options())
     learner.update()
@@ -599,10 +609,15 @@ def test_options_survive_json_and_resumption_takes_only_what_may_change(tmp_path
         TrainOptions(), optimiser=OptimiserOptions(minutes=3), log=LogOptions(every=7)
     )
     found = resumed(stored, minutes)
-    assert found.optimiser.minutes == 3 and found.log == LogOptions(every=7)
+    assert found.optimiser.minutes == 3 and found.log == LogOptions(every=7, checkpoint=2)
     assert found.optimiser.learning_rate == 1e-2 and found.machine == stored.machine
     with pytest.raises(ValueError, match=r"students 4 -> 8; loss.gamma 1.0 -> 0.5"):
         resumed(stored, TrainOptions(students=8, loss=LossOptions(gamma=0.5)))
+    more = TrainOptions(optimiser=OptimiserOptions(updates=30))
+    assert resumed(stored, more).optimiser == dataclasses.replace(stored.optimiser, updates=30)
+    decaying = run_options(optimiser=dataclasses.replace(stored.optimiser, decay="linear"))
+    with pytest.raises(ValueError, match=r"optimiser.updates 8 -> 30"):
+        resumed(decaying, more)
     with pytest.raises(DataError, match="not those of this version"):
         from_json({"recipe": "other"}, tmp_path)
 
@@ -615,6 +630,9 @@ def test_options_survive_json_and_resumption_takes_only_what_may_change(tmp_path
         ({"episode": EpisodeOptions(smallest_box=0)}, "episode.smallest_box is 0"),
         ({"validation": ValidationOptions(share=1.0)}, "validation.share is 1.0"),
         ({"optimiser": OptimiserOptions(learning_rate=-1)}, "optimiser.learning_rate is -1"),
+        ({"optimiser": OptimiserOptions(clip_gradient=0)}, "optimiser.clip_gradient is 0"),
+        ({"validation": ValidationOptions(patience=0)}, "validation.patience is 0"),
+        ({"loss": LossOptions(weight_decay=-1)}, "loss.weight_decay is -1"),
     ],
 )
 def test_wrong_options_are_named(changes, message):

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datasets import boxes as numpy_boxes
-from trainer.mdp import action_between, clip_box, is_valid, overlap, reward, transition
+from trainer.mdp import action_between, clip_box, is_valid, overlap, reward, seen_box, transition
+from trainer.trackers.inference import region
 
 
 def tensors(low, high, width=32):
@@ -97,3 +98,15 @@ def test_gradients_flow_through_the_transition_and_the_overlap():
     target = torch.tensor([12.0, 11.0, 31.0, 22.0], dtype=torch.float64)
     assert torch.autograd.gradcheck(lambda v: overlap(transition(v, reference), target), a)
     assert torch.autograd.gradcheck(lambda v: action_between(transition(v, reference), target), a)
+
+
+@settings(deadline=None)
+@given(st.lists(box, min_size=1, max_size=4))
+def test_what_a_strayed_box_shows_is_what_the_trackers_see(boxes):
+    b = torch.tensor(boxes, dtype=torch.float32)
+    size = torch.tensor([[640.0, 360.0]]).expand(len(b), 2)
+    found = seen_box(b, size[:, 0], size[:, 1])
+    for one, mine in zip(b.numpy(), found.numpy(), strict=True):
+        np.testing.assert_allclose(mine, region(one, 640, 360), rtol=1e-5, atol=1e-3)
+        if one[0] >= 0 and one[1] >= 0 and one[0] + one[2] <= 639 and one[1] + one[3] <= 359:
+            assert mine.tobytes() == one.tobytes()

@@ -40,7 +40,8 @@ class Train:
     out: Path
     """Folder of the run."""
     resume: bool = False
-    """Continue the run in OUT with its options; those of machine and log, minutes and patience may change."""
+    """Continue the run in OUT with its options; those of machine and log, minutes and patience may change, and the
+    number of updates where the rate does not decay."""
     json: bool = False
     """Print how the run ended as JSON on stdout."""
     options: Annotated[TrainOptions, tyro.conf.arg(name="")] = field(default_factory=TrainOptions)

@@ -15,7 +15,7 @@ from torch import Tensor
 from trainer.crops import crop_batch
 from trainer.curriculum import Curriculum
 from trainer.episodes import Clip, Reader
-from trainer.mdp import action_between, clip_box, overlap, reward, transition
+from trainer.mdp import action_between, clip_box, overlap, reward, seen_box, transition
 from trainer.options import TrainOptions
 from trainer.student import LSTMState
 
@@ -27,7 +27,7 @@ class Frame:
     Attributes:
         truth: Action that leads to the ground truth, (S, 4); 0 where the target is absent.
         teacher: Action that leads to the best teacher's box, (S, 4); likewise.
-        teacher_reward: What that box would get, (S,).
+        teacher_reward: What that box would get, (S,); 0 where the target is absent.
         present: bool (S,).
     """
 
@@ -46,6 +46,7 @@ class Interactions:
         numbers: The students' numbers among those of all processes.
         length: L, frames of a window.
         width: Of the student's LSTM.
+        grows: The recipe has a curriculum.
         device: Where the tensors are.
 
     Attributes:
@@ -114,11 +115,13 @@ class Interactions:
             rows = self._rows
             images = [clip.images[t - 1] for clip, t in zip(self._clips, self._t, strict=True)]
             images += [clip.images[t] for clip, t in zip(self._clips, self._t, strict=True)]
+            size = self._sizes[rows, t]
+            around = seen_box(self.box, size[:, 0], size[:, 1])
             made = crop_batch(
                 images,
                 torch.cat([self._windows[rows, t - 1], self._windows[rows, t]]),
-                torch.cat([self._sizes[rows, t - 1], self._sizes[rows, t]]),
-                torch.cat([self.box, self.box]),
+                torch.cat([self._sizes[rows, t - 1], size]),
+                torch.cat([around, around]),
                 self._options.student.crop_size,
                 self._options.episode.context,
                 self._device,
@@ -139,7 +142,9 @@ class Interactions:
         def action(box: Tensor) -> Tensor:
             return torch.where(present[:, None], action_between(box, self.box), torch.zeros_like(box))
 
-        return Frame(action(truth), action(target), reward(overlap(target, truth)), present)
+        gained = reward(overlap(target, truth))
+        gained = torch.where(present, gained, torch.zeros_like(gained))
+        return Frame(action(truth), action(target), gained, present)
 
     def act(self, action: Tensor, memory: LSTMState, frame: Frame) -> tuple[Tensor, Tensor, Tensor]:
         """Take actions: boxes move, rewards are given, finished episodes make place for the next.
@@ -159,8 +164,7 @@ class Interactions:
         self.box = clip_box(moved, size[:, 0], size[:, 1], self._options.episode.smallest_box)
         overlaps = overlap(self.box, self._truth[self._rows, t])
         gained = torch.where(frame.present, reward(overlaps), torch.zeros_like(overlaps))
-        teachers = torch.where(frame.present, frame.teacher_reward, torch.zeros_like(overlaps))
-        self._gained += torch.stack([gained, teachers])
+        self._gained += torch.stack([gained, frame.teacher_reward])
         self._seen = None
         ends = [t >= steps for t, steps in zip(self._t, self._steps, strict=True)]
         self._t = [t + 1 for t in self._t]

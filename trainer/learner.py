@@ -100,7 +100,9 @@ class Learner:
         Returns:
             Any process wants to stop.
         """
-        self.student.train(self.options.optimiser.batch_norm == "batch")
+        # cuDNN's LSTM has a way back in training mode alone; freezing concerns the normalisation.
+        self.student.train()
+        self.student.backbone.train(self.options.optimiser.batch_norm == "batch")
         segment = self._interact()
         found = losses(segment, self._distilling, self.options.loss)
         imitation = torch.where(self._autonomous, torch.zeros_like(found.imitation), found.imitation)

@@ -25,7 +25,7 @@ class Segment(NamedTuple):
         sample: The action drawn, before it is clamped, (T, S, 4).
         target: The action to imitate: the best teacher's, or the ground truth's, (T, S, 4), finite.
         reward: r_t of the action taken, (T, S).
-        teacher_reward: What the action to imitate would have got, (T, S).
+        teacher_reward: What the best teacher's box would have got, (T, S).
         counts: bool (T, S): the target is present in the frame; steps where it is not are in no loss.
         ends: bool (T, S): the episode ends with this step.
         bootstrap: v of the state after the segment, (S,), without gradient; of no meaning where the last step ends.

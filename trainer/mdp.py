@@ -74,6 +74,30 @@ def clip_box(box: Tensor, width: Tensor | float, height: Tensor | float, smalles
     return torch.cat([corner, size], dim=-1)
 
 
+def seen_box(box: Tensor, width: Tensor, height: Tensor) -> Tensor:
+    """The box that crops are made around: no larger than the image, its centre within it.
+
+    A box whose centre is in the image is its own. For others the authors' `get_crop_bb` does this, so that a student
+    that strays still sees the image's border.
+
+    Args:
+        box: b_{t-1}, (..., 4).
+        width: Of the image, in pixels, shape (...).
+        height: Of the image.
+
+    Returns:
+        (..., 4).
+    """
+    far = torch.stack([width, height], dim=-1).to(box.dtype)
+    size = torch.minimum(box[..., 2:], far)
+    centre = box[..., :2] + box[..., 2:] / 2
+    inside = torch.minimum(centre.clamp_min(0.0), far)
+    own = (size == box[..., 2:]) & (inside == centre)
+    # The box itself where it may stay, to the bit, not what a detour over its centre makes of it.
+    moved = torch.cat([inside - size / 2, size], dim=-1)
+    return torch.where(own.all(dim=-1, keepdim=True), box, moved)
+
+
 def is_valid(boxes: Tensor) -> Tensor:
     """Tell which boxes are finite and have a positive width and height, bool (...)."""
     return boxes.isfinite().all(dim=-1) & (boxes[..., 2:] > 0).all(dim=-1)

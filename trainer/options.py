@@ -141,7 +141,7 @@ class ValidationOptions:
 
 @dataclass(frozen=True)
 class MachineOptions:
-    """Where and how the work is done. Only `precision` and `compile` touch the result, by rounding."""
+    """Where and how the work is done; nothing here touches the result but by rounding, and `readers` not at all."""
 
     device: str = "auto"
     """cpu, cuda, cuda:1, ...; auto: cuda where there is one."""
@@ -217,16 +217,26 @@ class TrainOptions:
             ("episode.shake", self.episode.shake >= 0, "at least 0"),
             ("loss.gamma", 0 <= self.loss.gamma <= 1, "in [0, 1]"),
             ("loss.sigma_floor", self.loss.sigma_floor > 0, "positive"),
+            ("loss.reinforcement_weight", self.loss.reinforcement_weight >= 0, "at least 0"),
+            ("loss.weight_decay", self.loss.weight_decay >= 0, "at least 0"),
             ("curriculum.start", self.curriculum.start >= 1, "at least 1"),
             ("curriculum.step", self.curriculum.step >= 1, "at least 1"),
             ("curriculum.episodes", self.curriculum.episodes >= 1, "at least 1"),
             ("curriculum.success", 0 <= self.curriculum.success <= 1, "a share"),
             ("optimiser.learning_rate", self.optimiser.learning_rate > 0, "positive"),
             ("optimiser.updates", self.optimiser.updates >= 1, "at least 1"),
+            ("optimiser.minutes", _at_least(self.optimiser.minutes, 0), "at least 0, or None"),
+            (
+                "optimiser.clip_gradient",
+                self.optimiser.clip_gradient is None or self.optimiser.clip_gradient > 0,
+                "positive",
+            ),
             ("validation.share", 0 <= self.validation.share < 1, "a share below 1"),
             ("validation.every", self.validation.every >= 1, "at least 1"),
             ("validation.most", self.validation.most >= 1, "at least 1"),
+            ("validation.patience", _at_least(self.validation.patience, 1), "at least 1, or None"),
             ("machine.readers", self.machine.readers >= 1, "at least 1"),
+            ("machine.threads", _at_least(self.machine.threads, 1), "at least 1, or None"),
             ("log.every", self.log.every >= 1, "at least 1"),
             ("log.checkpoint", self.log.checkpoint >= 1, "at least 1"),
         )
@@ -236,3 +246,7 @@ class TrainOptions:
                 for part in name.split("."):
                     value = getattr(value, part)
                 raise ValueError(f"{name} is {value}, and has to be {wanted}")
+
+
+def _at_least(value: float | None, least: float) -> bool:
+    return value is None or value >= least

@@ -50,6 +50,10 @@ class Processes:
             distributed.all_reduce(values)
         return values
 
+    def any(self, flag: bool) -> bool:
+        """Tell whether any process raises its flag."""
+        return bool(self.sum(torch.tensor(float(flag), device=self.device)) > 0)
+
     def gather(self, value: Any) -> list[Any]:  # noqa: ANN401  # whatever is gathered
         """Every process's value, by rank, in the first process; an empty list in the others."""
         if self.count == 1:

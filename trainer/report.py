@@ -73,8 +73,8 @@ class Report:
             + ", ".join(f"{name} box AO {s.ao:.3f} SR {s.sr50:.3f}" for name, s in scores.items())
         )
 
-    def validation(self, found: Score, best: bool, seconds: float = 0.0) -> None:
-        """Show a validation, which took so long."""
+    def validation(self, found: Score, best: bool, seconds: float) -> None:
+        """Show a validation; the seconds that it took do not count in the speed."""
         self._paused += seconds
         star = ", the best so far" if best else ""
         self._say(f"validation: AO {found.ao:.3f}, SR {found.sr50:.3f} over {found.frames} frames{star}")

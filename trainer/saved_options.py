@@ -14,6 +14,9 @@ from trainer.options import TrainOptions
 FREE = ("optimiser.minutes", "machine", "log", "validation.patience")
 """May differ between a run and its resumption: no weight depends on them (but see `MachineOptions`)."""
 
+MORE = "optimiser.updates"
+"""May differ as well, where the learning rate does not depend on how many updates there will be."""
+
 
 def as_json(options: object) -> Any:  # noqa: ANN401  # whatever JSON holds
     """Options as what JSON can hold: nested dictionaries, paths as text."""
@@ -44,25 +47,33 @@ def resumed(stored: TrainOptions, given: TrainOptions) -> TrainOptions:
     Raises:
         ValueError: If an option is given that cannot change; names it.
     """
+    free = (*FREE, MORE) if stored.optimiser.decay == "none" else FREE
     changed: list[str] = []
-    merged: TrainOptions = _merge(stored, given, TrainOptions(), "", changed)
+    merged: TrainOptions = _merge(stored, given, TrainOptions(), "", free, changed)
     if changed:
         raise ValueError(
             f"a resumed run keeps its options, but these are given anew: {'; '.join(changed)}. "
-            f"Leave them away, or begin a new run; only {', '.join(FREE)} may change"
+            f"Leave them away, or begin a new run; only {', '.join(free)} may change"
         )
     return merged
 
 
-def _merge(stored: Any, given: Any, default: Any, prefix: str, changed: list[str]) -> Any:  # noqa: ANN401
+def _merge(
+    stored: Any,  # noqa: ANN401
+    given: Any,  # noqa: ANN401
+    default: Any,  # noqa: ANN401
+    prefix: str,
+    free: tuple[str, ...],
+    changed: list[str],
+) -> Any:  # noqa: ANN401  # any of the groups of options
     values = {}
     for f in fields(stored):
         name = prefix + f.name
         old, new, usual = (getattr(options, f.name) for options in (stored, given, default))
-        if is_dataclass(old) and name not in FREE:
-            old = _merge(old, new, usual, f"{name}.", changed)
+        if is_dataclass(old):
+            old = _merge(old, new, usual, f"{name}.", free, changed)
         elif new != usual and new != old:
-            if name in FREE:
+            if name in free or prefix.rstrip(".") in free:
                 old = new
             else:
                 changed.append(f"{name} {as_json(old)} -> {as_json(new)}")

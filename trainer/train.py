@@ -174,7 +174,7 @@ class _Run:
                 over = o.optimiser.minutes is not None and time.monotonic() - began > o.optimiser.minutes * 60
                 stop = learner.update(bool(caught) or over)
                 if stop:
-                    ending = self._processes.agree("interrupted" if caught else "minutes")
+                    ending = "interrupted" if self._processes.any(bool(caught)) else "minutes"
                 elif learner.updates >= o.optimiser.updates:
                     ending = "updates"
                 self._report.advance(learner.updates)
@@ -200,13 +200,14 @@ class _Run:
         """The first process tracks, the others wait; all of them keep the standing."""
         found: Score | None = None
         learner = self._learner
+        began = time.monotonic()
         if self._processes.first:
             found = validate(learner.student, self._held_out, self._options.episode, self._processes.device)
         found = self._processes.agree(found)
         assert found is not None
         best = self._standing.judge(found.ao, learner.updates)
         if self._processes.first:
-            self._report.validation(found, best)
+            self._report.validation(found, best, time.monotonic() - began)
             self._logs.write(learner.updates, {"validation/ao": found.ao, "validation/sr50": found.sr50})
             if best:
                 self._save_student(BEST)

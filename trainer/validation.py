@@ -1,8 +1,7 @@
 """Validation: the student tracks held-out videos, and simple boxes that any student has to beat are scored with it.
 
 What is tracked are windows of held-out videos of the transfer set, or whole videos of a dataset, many at once in
-lockstep, as TRAS tracks (Section 3.5): actions clamped, boxes clipped, the LSTM's state returning every 32 updates to
-the one after the first.
+lockstep, as TRAS tracks (Section 3.5): actions clamped, boxes clipped, the LSTM's state returning to its beginning.
 """
 
 from __future__ import annotations
@@ -21,13 +20,11 @@ from datasets.transfer.jpeg import RGB, read_image
 from datasets.transfer.window import Window
 from datasets.video import Video
 from trainer.crops import crop_batch
-from trainer.mdp import clip_box, transition
+from trainer.mdp import clip_box, seen_box, transition
 from trainer.options import EpisodeOptions, ValidationOptions
 from trainer.student import LSTMState, Student
+from trainer.trackers.memory import Memory
 from trainer.windows import Windows
-
-PERIOD = 32
-"""Updates after which the LSTM's state returns to the one after the first (Section 4.1)."""
 
 _TOGETHER = 32
 """Videos in one call of the network."""
@@ -210,8 +207,12 @@ class _Target:
     sequence: Sequence_
     boxes: list[Boxes]
     before: Pixels
-    first: LSTMState | None = None
-    updates: int = 0
+    memory: Memory
+
+    @property
+    def over(self) -> bool:
+        """It was tracked to its end."""
+        return len(self.boxes) >= len(self.sequence.truth)
 
 
 @torch.inference_mode()
@@ -233,63 +234,47 @@ def follow(
     waiting = enumerate(held_out)
     done: dict[int, tuple[Boxes, Sequence_]] = {}
     busy: list[_Target] = []
-    state = student.initial_state(0)
     while True:
         for number, sequence in waiting:
-            busy.append(_Target(number, sequence, [sequence.truth[0]], sequence.pixels(0)))
-            fresh = student.initial_state(1)
-            state = LSTMState(*(torch.cat(pair) for pair in zip(state, fresh, strict=True)))
+            memory = Memory(student.initial_state(1))
+            busy.append(_Target(number, sequence, [sequence.truth[0]], sequence.pixels(0), memory))
             if len(busy) == _TOGETHER:
                 break
         if not busy:
             return [done[number] for number in sorted(done)]
-        state = _advance(student, busy, state, episode, device)
-        over = [len(target.boxes) >= len(target.sequence.truth) for target in busy]
-        for target, finished in zip(busy, over, strict=True):
-            if finished:
+        _advance(student, busy, episode, device)
+        for target in busy:
+            if target.over:
                 done[target.number] = (np.stack(target.boxes).astype(np.float32), target.sequence)
-        keep = [i for i, finished in enumerate(over) if not finished]
-        busy = [busy[i] for i in keep]
-        state = LSTMState(*(part[keep] for part in state))
+        busy = [target for target in busy if not target.over]
 
 
-def _advance(
-    student: Student, busy: list[_Target], state: LSTMState, episode: EpisodeOptions, device: torch.device
-) -> LSTMState:
-    """One frame of every target; returns the LSTM's new state."""
+def _advance(student: Student, busy: list[_Target], episode: EpisodeOptions, device: torch.device) -> None:
+    """One frame of every target."""
     now = [target.sequence.pixels(len(target.boxes)) for target in busy]
     pairs = [target.before for target in busy] + now
     box = torch.from_numpy(np.stack([target.boxes[-1] for target in busy])).to(device)
+    sizes = torch.tensor([p.size for p in pairs], dtype=torch.float32, device=device)
+    width, height = sizes[len(now) :].unbind(dim=1)
+    around = seen_box(box, width, height)
     made = crop_batch(
         [torch.from_numpy(p.image).to(device) for p in pairs],
         torch.from_numpy(np.stack([p.window for p in pairs])).to(device),
-        torch.tensor([p.size for p in pairs], dtype=torch.float32, device=device),
-        torch.cat([box, box]),
+        sizes,
+        torch.cat([around, around]),
         student.options.crop_size,
         episode.context,
         device,
     )
-    state = _returned(busy, state)
     previous, current = made.chunk(2)
-    action, _, state = student(previous, current, state)
-    size = torch.tensor([p.size for p in now], dtype=torch.float32, device=device)
-    moved = clip_box(transition(action.clamp(-1.0, 1.0), box), size[:, 0], size[:, 1], episode.smallest_box)
-    for i, (target, pixels) in enumerate(zip(busy, now, strict=True)):
-        target.boxes.append(moved[i].cpu().numpy())
+    memories = [target.memory.recall() for target in busy]
+    joined = LSTMState(*(torch.cat(parts) for parts in zip(*memories, strict=True)))
+    action, _, state = student(previous, current, joined)
+    moved = clip_box(transition(action.clamp(-1.0, 1.0), box), width, height, episode.smallest_box)
+    for i, (target, pixels, there) in enumerate(zip(busy, now, moved.cpu().numpy(), strict=True)):
+        target.boxes.append(there)
         target.before = pixels
-        target.updates += 1
-        if target.updates == 1:
-            target.first = LSTMState(*(part[i].clone() for part in state))
-    return state
-
-
-def _returned(busy: list[_Target], state: LSTMState) -> LSTMState:
-    """Put the state after the first update where it is time to (before updates 32, 64, ...)."""
-    hidden, cell = (part.clone() for part in state)
-    for i, target in enumerate(busy):
-        if target.first is not None and (target.updates + 1) % PERIOD == 0:
-            hidden[i], cell[i] = target.first
-    return LSTMState(hidden, cell)
+        target.memory.keep(LSTMState(state.hidden[i : i + 1], state.cell[i : i + 1]))
 
 
 def validate(student: Student, held_out: HeldOut, episode: EpisodeOptions, device: torch.device) -> Score:
