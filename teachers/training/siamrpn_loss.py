@@ -1,8 +1,9 @@
 """What SiamRPN learns from a pair: which anchors are the target, and the way from them to its box.
 
 SiamRPN (Li et al., CVPR 2018), Section 3.4: anchors that overlap the target by more than 0.6 are positive, by less
-than 0.3 negative; at most 16 of those and 48 of these count for the class; cross-entropy for the classes, smooth
-L1 for the boxes. Negative pairs (an exemplar of something else) come from DaSiamRPN (ECCV 2018), Section 3.2.
+than 0.4 negative (there 0.3, which leaves the score too broad after a short training); at most 16 of those and 48
+of these count for the class; cross-entropy for the classes, smooth L1 for the boxes. Negative pairs (an exemplar of
+something else) come from DaSiamRPN (ECCV 2018), Section 3.2.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ from torch import Tensor
 
 from teachers.siamrpn.anchors import anchors
 
-POSITIVE, NEGATIVE = 0.6, 0.3
+POSITIVE, NEGATIVE = 0.6, 0.4
+BOXED = 0.45
+"""Anchors that overlap the target by more than this learn its box: a tracker's cosine window often chooses them."""
 POSITIVES, NEGATIVES = 16, 48
-LIKE_BEST = 0.8
-"""An anchor that overlaps the target by this share of what the best one does is positive as well."""
+LIKE_BEST, LEAST = 0.8, 0.3
+"""An anchor that overlaps the target by this share of what the best one does is positive as well, if by LEAST."""
 BOX_WEIGHT = 3.0
 """Of the boxes' loss against the classes'. Position and class come by themselves; to measure a target's size has to
 be asked for: with 1.2, as in pysot, a short training leaves it out, and the box slowly grows or shrinks."""
@@ -29,8 +32,8 @@ class Targets:
     """For N pairs and M anchors, in the order of `anchors.anchors`.
 
     Attributes:
-        matched: bool (N, M), the anchors that are the target: their boxes count.
-        positive: bool (N, M), those drawn from them: their classes count.
+        matched: bool (N, M), the anchors whose boxes count.
+        positive: bool (N, M), those drawn from the ones that are the target: their classes count.
         negative: bool (N, M), the anchors drawn from the others.
         deltas: float32 (N, 4, M), from each anchor to the target: dx / w, dy / h, ln(w ratio), ln(h ratio).
     """
@@ -72,10 +75,11 @@ def targets(boxes: Tensor, search: int, side: int, strange: Tensor, generator: t
     centred = torch.cat([boxes[:, :2] + boxes[:, 2:] / 2 - search / 2, boxes[:, 2:]], dim=1)
     iou = overlaps(centred, grid)
     # A target whose form or size no anchor has still has best anchors, if they are anything like it.
-    best = (iou >= LIKE_BEST * iou.amax(dim=1, keepdim=True)) & (iou > NEGATIVE)
+    best = (iou >= LIKE_BEST * iou.amax(dim=1, keepdim=True)) & (iou > LEAST)
     own = ~strange[:, None]
-    matched = ((iou > POSITIVE) | best) & own
-    negative = torch.where(own, iou < NEGATIVE, iou > NEGATIVE)
+    target = ((iou > POSITIVE) | best) & own
+    matched = target | ((iou > BOXED) & own)
+    negative = torch.where(own, (iou < NEGATIVE) & ~target, iou > NEGATIVE)
     deltas = torch.cat(
         [
             (centred[:, :2, None] - grid[None, :2]) / grid[None, 2:],
@@ -83,7 +87,7 @@ def targets(boxes: Tensor, search: int, side: int, strange: Tensor, generator: t
         ],
         dim=1,
     )
-    positive = drawn(matched, POSITIVES, generator)
+    positive = drawn(target, POSITIVES, generator)
     return Targets(matched, positive, drawn(negative, NEGATIVES, generator), deltas)
 
 
