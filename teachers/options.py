@@ -12,6 +12,7 @@ import difflib
 import inspect
 import json
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import TypeAdapter, ValidationError
@@ -47,9 +48,9 @@ def required(parameters: Mapping[str, inspect.Parameter]) -> list[str]:
 
 
 def takes_file(parameter: inspect.Parameter) -> bool:
-    """Whether an option is the path of a file that has to exist, or may be one."""
+    """Whether an option is, or may be, the path of a file (a bare `Path` may be anything's)."""
     kinds = (parameter.annotation, *get_args(parameter.annotation))
-    return any(
+    return Path in kinds or any(
         getattr(marker, "path_type", None) == "file"
         for kind in kinds
         for marker in getattr(kind, "__metadata__", ())

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from conftest import REPOSITORY
@@ -301,8 +302,10 @@ class Optional:
     version = 1
     needs_images = True
 
-    def __init__(self, weights: FilePath | None = None, variant: str | None = None) -> None:
-        self.weights = weights
+    def __init__(
+        self, weights: FilePath | None = None, variant: str | None = None, network: Path = Path()
+    ) -> None:
+        self.weights, self.network = weights, network
 
     def start(self, image, box, task):
         return box
@@ -331,6 +334,7 @@ def test_a_teacher_with_weights_of_its_own_takes_others_where_they_are_chosen(fo
     assert weights(variant="large", weights="own.pth") == "own.pth"
     assert weights(weights="plain") == str(folder / "plain.pth")
     assert registry.create("test_fetch:Optional", {"weights": "plain"}).weights == folder / "plain.pth"
+    assert registry.create("test_fetch:Optional", {"network": "plain"}).network == folder / "plain.pth"
 
 
 def test_nanotrack_runs_with_the_files_that_its_entries_describe(folder, real_data, small_videos):
