@@ -59,12 +59,11 @@ CATALOGUE = (
     ),
     Entry(
         "mdnet",
-        "multi-domain network, trained on every frame's own samples",
+        "multi-domain network, trained on every frame's own samples; without weights a slim one from procedural video",
         "Nam and Han, Learning Multi-Domain Convolutional Neural Networks for Visual Tracking, CVPR 2016",
         "MIT; the published weights are for individual research only",
         "teachers.mdnet:Mdnet",
-        needs=("weights",),
-        remedy="weights is a checkpoint such as py-MDNet's mdnet_imagenet_vid.pth",
+        remedy="weights is a checkpoint such as py-MDNet's mdnet_imagenet_vid.pth, or nothing for the slim network",
         light=False,
     ),
     Entry(

@@ -1,0 +1,212 @@
+"""The training of the slim MDNet, and the weights that it gave."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from torch.nn import functional
+
+from datasets.boxes import overlap
+from datasets.command_line import run_only_command
+from datasets.errors import DataError
+from datasets.synthetic import SyntheticOptions
+from datasets.synthetic.render import render
+from teachers import registry
+from teachers.base import Task
+from teachers.mdnet import Mdnet
+from teachers.mdnet.budget import PUBLISHED, SLIM
+from teachers.mdnet.crop import as_input
+from teachers.mdnet.network import Network, Widths, load_network
+from teachers.mdnet.tracker import SLIM_WEIGHTS
+from teachers.training.mdnet import Schedule, Train, Training
+from teachers.training.mdnet_domains import (
+    NEGATIVES,
+    POSITIVES,
+    Domain,
+    draw_domain,
+    generator,
+    minibatch,
+    order,
+)
+from teachers.training.mdnet_network import GAIN, SCALE, LastLayer, MultiDomain
+from teachers.training.mdnet_pool import trainable_pool
+
+TINY = Widths(8, 8, 16, 16, 16)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Other tests run beside these."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def domains() -> list[Domain]:
+    return [draw_domain(3, index, 4) for index in range(2)]
+
+
+@pytest.mark.parametrize("size", [1.0, 300.0])
+def test_the_gradient_of_the_pool_is_pytorchs(size):
+    g = torch.Generator().manual_seed(0)
+    x = (torch.randn(3, 5, 9, 12, generator=g) * size).requires_grad_()
+    by = torch.randn(3, 5, 4, 5, generator=g)
+    (found,) = torch.autograd.grad((trainable_pool(x) * by).sum(), x)
+    plain = functional.max_pool2d(
+        functional.local_response_norm(functional.relu(x), 2, 1e-4, 0.75, 1.0), 3, 2
+    )
+    (wanted,) = torch.autograd.grad((plain * by).sum(), x)
+    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_a_minibatch_is_a_function_of_seed_and_iteration(domains):
+    first, again, other = (minibatch(domains[0], generator(0, f"iteration/{i}")) for i in (5, 5, 6))
+    assert first.shape == (POSITIVES + NEGATIVES, 107, 107, 3)
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert not np.array_equal(first, minibatch(domains[0], generator(1, "iteration/5")))
+
+
+def test_positives_show_the_target_and_negatives_do_not():
+    """A white target on black: positives are mostly white, negatives mostly black."""
+    images = np.zeros((3, 120, 160, 3), np.uint8)
+    images[:, 40:70, 60:100] = 255
+    domain = Domain(images, np.tile(np.array([60, 40, 40, 30], np.float32), (3, 1)))
+    white = minibatch(domain, generator(0, "x"))[..., 1].mean(axis=(1, 2)) / 255
+    assert white[:POSITIVES].min() > 0.35
+    assert white[POSITIVES:].mean() < 0.25
+
+
+def test_a_target_that_fills_its_image_still_gives_whole_minibatches():
+    domain = Domain(np.zeros((1, 60, 80, 3), np.uint8), np.array([[0, 0, 80, 60]], np.float32))
+    assert len(minibatch(domain, generator(0, "x"))) == POSITIVES + NEGATIVES
+
+
+def test_every_cycle_visits_every_domain_once():
+    visits = [order(0, i, 7) for i in range(21)]
+    for cycle in range(3):
+        assert sorted(visits[7 * cycle : 7 * cycle + 7]) == list(range(7))
+    assert visits[:7] != visits[7:14]
+
+
+def test_the_last_layer_is_a_ridge_regression():
+    g = torch.Generator().manual_seed(0)
+    x, y = torch.randn(20, 6, generator=g).double(), torch.randn(5, 6, generator=g).double()
+    target = (x[:, 0] > 0).double()
+    layer = LastLayer().double()
+    centred = x - x.mean(0)
+    size = centred.square().sum(1).mean()
+    # In the primal: the minimiser w of |centred w - (target - mean)|^2 + ridge size |w|^2.
+    gram = centred.T @ centred + layer.log_ridge.exp() * size * torch.eye(6)
+    w = torch.linalg.solve(gram, centred.T @ (target - target.mean()))
+    wanted = layer.log_slope.exp() * ((y - x.mean(0)) @ w + target.mean()) + layer.offset
+    torch.testing.assert_close(layer(x, target, y), wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_a_few_steps_reduce_the_loss(domains):
+    training = Training(domains, 0, TINY)
+    losses = [training.step(4e-3) for _ in range(16)]
+    assert np.mean(losses[-4:]) < 0.9 * np.mean(losses[:4])
+
+
+def test_a_resumed_training_goes_on_as_if_nothing_had_happened(domains, tmp_path):
+    whole, cut = Training(domains, 0, TINY), Training(domains, 0, TINY)
+    expected = [whole.step(1e-3) for _ in range(5)]
+    assert [cut.step(1e-3) for _ in range(3)] == expected[:3]
+    torch.save(cut.state(), tmp_path / "state.pt")
+    resumed = Training(domains, 0, TINY)
+    resumed.restore(torch.load(tmp_path / "state.pt", weights_only=True))
+    assert [resumed.step(1e-3) for _ in range(2)] == expected[3:]
+
+
+def test_shipped_weights_see_unscaled_patches_as_the_training_saw_scaled_ones(domains):
+    network = MultiDomain(TINY, 0)
+    patches = as_input(minibatch(domains[0], generator(0, "x"))[:8])
+    network.standardise(patches / SCALE)
+    tracker = Network(TINY)
+    tracker.load_state_dict(network.shipped())
+    found = tracker.eval().requires_grad_(False).features(patches)
+    x, _ = network(patches / SCALE)
+    torch.testing.assert_close(found, GAIN * x.detach(), rtol=1e-4, atol=1e-4)
+    after, before = (n.fc4(features).detach() for n, features in ((tracker, found), (network.shared, x)))
+    torch.testing.assert_close(after, before, rtol=1e-4, atol=1e-4)
+
+
+def test_the_rate_falls_with_whichever_share_is_larger():
+    schedule = Schedule(1000, 10)
+    assert schedule.share(500, 0) == schedule.share(0, 300) == 0.5
+    assert schedule.rate(0, 0) < schedule.rate(200, 0) > schedule.rate(600, 0) > schedule.rate(600, 590)
+    assert schedule.rate(1000, 0) == 0
+
+
+def test_the_program_writes_the_same_weights_twice_and_says_what_they_are(tmp_path):
+    for name in ("a", "b"):
+        Train(tmp_path / f"{name}.safetensors", seed=4, iterations=2, domains=2, length=3).run()
+    a, b = (tmp_path / f"{name}.safetensors" for name in ("a", "b"))
+    assert a.read_bytes() == b.read_bytes()
+    assert a.stat().st_size < 5e6
+    assert load_network(a).widths == Widths(32, 64, 128, 128, 128)
+    record = json.loads(a.with_suffix(".json").read_text())
+    assert record["options"] == {"seed": 4, "iterations": 2, "domains": 2, "length": 3}
+    assert "not the published" in record["what"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "a.json", "a.safetensors", "b.json", "b.safetensors",
+    ]  # fmt: skip
+
+
+def test_a_program_that_cannot_resume_says_so(tmp_path):
+    with pytest.raises(DataError, match="no training to go on from"):
+        Train(tmp_path / "a.safetensors", resume=True).run()
+    training = Training([draw_domain(0, 0, 3)], 0, TINY)
+    torch.save({"options": {"seed": 9}, **training.state()}, tmp_path / "a.partial.pt")
+    with pytest.raises(DataError, match="other options"):
+        Train(tmp_path / "a.safetensors", resume=True).run()
+    with pytest.raises(ValueError, match="safetensors"):
+        Train(tmp_path / "a.pth").run()
+
+
+def test_the_program_has_help_with_an_example(capsys):
+    with pytest.raises(SystemExit) as ended:
+        run_only_command(Train, "python -m teachers.training.mdnet", ["--help"])
+    assert ended.value.code == 0
+    assert "python -m teachers.training.mdnet --out" in capsys.readouterr().out.split("Example", 1)[1]
+
+
+# --- the weights that come with the project ----------------------------------------------------------------------
+
+
+def test_the_shipped_weights_are_small_and_say_what_they_are():
+    assert SLIM_WEIGHTS.stat().st_size < 5e6
+    record = json.loads(SLIM_WEIGHTS.with_suffix(".json").read_text())
+    assert "not the published" in record["what"]
+    assert record["losses"]["mean"][-1] < 0.7 * record["losses"]["mean"][0]
+    state = safetensors.torch.load_file(SLIM_WEIGHTS)
+    assert load_network(SLIM_WEIGHTS).widths == Widths(**record["widths"])
+    assert all(bool(torch.isfinite(value).all()) for value in state.values())
+
+
+def test_without_weights_the_slim_network_runs_with_fewer_samples():
+    (described,) = registry.describe(["mdnet"], options=True)
+    assert described.state == "ready"
+    assert any("slim" in option for option in described.options)
+    assert registry.create("mdnet", {})._batch._budget is SLIM
+    assert registry.create("mdnet", {"samples": "published"})._batch._budget is PUBLISHED
+    assert Mdnet(SLIM_WEIGHTS)._batch._budget is PUBLISHED
+
+
+def test_the_slim_network_beats_a_static_box():
+    options = SyntheticOptions(max_length=18, image_size=(320, 240), difficulty=(0.2, 0.4))
+    frames = list(render(11, 2, options))
+    images, boxes = [f[0] for f in frames], np.stack([f[1] for f in frames])
+    static = overlap(boxes[0], boxes[1:])
+    assert static.mean() < 0.6  # the target does move
+    teacher = Mdnet()
+    teacher.start(images[0], boxes[0], Task("short", len(frames)))
+    tracked = overlap(np.stack([teacher.track(image) for image in images[1:]]), boxes[1:])
+    assert tracked.mean() > max(0.5, static.mean() + 0.15)
