@@ -87,11 +87,10 @@ CATALOGUE = (
     ),
     Entry(
         "siamrpn",
-        "Siamese region proposals: pysot's and DaSiamRPN's networks, ten variants",
+        "Siamese region proposals, ten published variants; without weights a slim one from procedural video",
         "Li et al., SiamRPN++, CVPR 2019; Zhu et al., DaSiamRPN, ECCV 2018",
         "MIT; weights as their projects say",
         "teachers.siamrpn:SiamRpn",
-        needs=("weights",),
         remedy="pysot's model zoo (github.com/STVIR/pysot/blob/master/MODEL_ZOO.md) has the checkpoints",
         light=False,
     ),
