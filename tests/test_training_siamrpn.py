@@ -241,5 +241,5 @@ def test_the_slim_network_follows_a_real_clip(real_data: Path):
     from datasets.spec import open_dataset
     from teachers.training.scoring import score
 
-    video = open_dataset(f"got10k:{real_data / 'got10k_layout'}:train")["Woman_01"]
-    assert score(registry.create("siamrpn", {"threads": 1}), video).overlap > 0.4
+    video = open_dataset(f"got10k:{real_data / 'got10k_layout'}:train")["Walking2_02"]
+    assert score(registry.create("siamrpn", {"threads": 1}), video).overlap > 0.5
