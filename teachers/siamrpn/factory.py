@@ -29,7 +29,10 @@ VariantName = Literal[
 ]
 
 SLIM_WEIGHTS = Path(__file__).with_name("slim.safetensors")
-"""The project's own weights, of `teachers.training.siamrpn`; slim.json beside them says how they came to be."""
+"""The project's own weights, of `teachers.training.siamrpn`; slim.json beside them says how they came to be.
+
+Other weights are other boxes: raise `SiamRPNBatch.version` with them.
+"""
 
 
 class SiamRpn(SiamRPNTeacher):
