@@ -231,8 +231,8 @@ class Learner:
         self.measures.zero_()
         if not all(map(math.isfinite, found)):
             raise ValueError(
-                f"learning diverged before update {self.updates}: a loss is not finite. Resume from the last "
-                "checkpoint with a lower learning rate, or with optimiser.clip_gradient"
+                f"learning diverged before update {self.updates}: a loss is not finite. Begin a new run, afresh or "
+                "with the best weights as --init, at a lower learning rate or with optimiser.clip_gradient"
             )
         imitators = m["distilling"] + m["imitating"]
 
