@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 
 import h5py
 import numpy as np
@@ -20,6 +21,7 @@ from datasets.errors import DataError
 from datasets.transfer.encoding import Encoding, encode_video
 from datasets.transfer.writer import FramesWriter, write_set
 from trainer import logs
+from trainer.checkpoint import load_checkpoint
 from trainer.crops import crop_batch
 from trainer.curriculum import Curriculum
 from trainer.episodes import Reader, load, plan
@@ -542,9 +544,12 @@ def test_time_ends_a_run(sample, tmp_path):
     assert train([sample], tmp_path / "a", options).ending == "minutes"
 
 
-def test_two_processes_learn_what_one_learns(sample, straight, tmp_path):
-    arguments = ["--data", str(sample), "--out", str(tmp_path / "two"), "--students", "4", "--segment", "2"]
+def command(sample, out, updates=8):
+    """What `run_options` says, for a process of its own."""
+    words = [sys.executable, "-m", "trainer", "--data", str(sample), "--out", str(out)]
     for name, value in {
+        "students": 4,
+        "segment": 2,
         "imagenet": "none",
         "student.backbone": "tiny",
         "student.width": 8,
@@ -554,30 +559,50 @@ def test_two_processes_learn_what_one_learns(sample, straight, tmp_path):
         "curriculum.success": 0,
         "optimiser.learning-rate": 1e-2,
         "optimiser.scaling": "none",
-        "optimiser.updates": 8,
+        "optimiser.updates": updates,
         "validation.share": 0.4,
         "validation.every": 3,
+        "validation.patience": None,
         "machine.device": "cpu",
+        "machine.threads": 1,
         "log.every": 4,
         "log.checkpoint": 2,
     }.items():
-        arguments += [f"--{name}", str(value)]
+        words += [f"--{name}", str(value)]
+    return words
+
+
+def surroundings(**more):
+    return {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", **more}
+
+
+def test_after_kill_9_a_run_goes_on_to_the_same_bits(sample, tmp_path):
+    out, updates = tmp_path / "killed", 150
+    running = subprocess.Popen(
+        command(sample, out, updates), env=surroundings(), stderr=subprocess.PIPE, text=True
+    )
+    while not (out / "last.pt").exists() and running.poll() is None:
+        time.sleep(0.002)
+    running.kill()
+    _, errors = running.communicate()
+    assert running.returncode == -signal.SIGKILL, errors
+    assert load_checkpoint(out).learner["updates"] < updates
+    options = run_options(optimiser=OptimiserOptions(learning_rate=1e-2, scaling="none", updates=updates))
+    assert train([sample], out, TrainOptions(), resume=True).updates == updates
+    train([sample], tmp_path / "whole", options)
+    assert same(weights(out), weights(tmp_path / "whole"))
+    assert same(weights(out, "best.safetensors"), weights(tmp_path / "whole", "best.safetensors"))
+
+
+def test_two_processes_learn_what_one_learns(sample, straight, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(REPOSITORY),
-        "OMP_NUM_THREADS": "1",
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": port,
-        "WORLD_SIZE": "2",
-    }
-    command = [sys.executable, "-m", "trainer", *arguments]
+    group = surroundings(MASTER_ADDR="127.0.0.1", MASTER_PORT=port, WORLD_SIZE="2")
     peers = [
         subprocess.Popen(
-            command,
-            env={**environment, "RANK": str(r), "LOCAL_RANK": str(r)},
+            command(sample, tmp_path / "two"),
+            env={**group, "RANK": str(r), "LOCAL_RANK": str(r)},
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -622,6 +647,15 @@ def test_options_survive_json_and_resumption_takes_only_what_may_change(tmp_path
         from_json({"recipe": "other"}, tmp_path)
 
 
+@pytest.mark.parametrize("group", ["loss", "curriculum", "episode"])
+def test_every_choice_is_in_the_page_of_deviations(group):
+    page = (REPOSITORY / "docs/deviations.md").read_text()
+    names = [f.name.replace("_", "-") for f in dataclasses.fields(getattr(TrainOptions(), group))]
+    assert [
+        name for name in names if f"`{group}.{name}" not in page and f"`--{group}.{name}" not in page
+    ] == []
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -646,7 +680,7 @@ def test_logs_that_are_not_installed_are_named(tmp_path, monkeypatch):
 
     monkeypatch.setattr(logs.importlib, "import_module", absent)
     with pytest.raises(ValueError, match=r"log.dvclive needs the package dvclive.*\[logs\]"):
-        logs.Logs(tmp_path, LogOptions(dvclive=True), 0)
+        logs.Logs(tmp_path, LogOptions(dvclive=True), 0, {})
 
 
 # Bad input

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,24 +22,27 @@ class Logs:
         options: What to write.
         updates: Where the run stands: later lines, of a run that was interrupted after its last checkpoint, are
             removed.
+        params: The run's options as `as_json` gives them, by which `dvc exp show` tells runs apart.
 
     Raises:
         ValueError: If TensorBoard or DVCLive is asked for and not installed.
     """
 
-    def __init__(self, out: Path, options: LogOptions, updates: int) -> None:
+    def __init__(self, out: Path, options: LogOptions, updates: int, params: Mapping[str, Any]) -> None:
         board = _module("torch.utils.tensorboard", "tensorboard", options.tensorboard)
         live = _module("dvclive", "dvclive", options.dvclive)
         self._history = out / HISTORY
         if self._history.is_file():
-            lines = self._history.read_text().splitlines(keepends=True)
-            kept = [line for line in lines if line.endswith("\n") and json.loads(line)["update"] <= updates]
-            with appearing(self._history) as temporary:
-                temporary.write_text("".join(kept))
+            _keep(self._history, lambda line: json.loads(line)["update"] <= updates)
+        if live is not None:
+            for table in (out / "dvclive").rglob("*.tsv"):  # a header, then a row per step
+                _keep(table, lambda line: line.startswith("step") or int(line.split("\t")[0]) <= updates)
         self._board: Any = board and board.SummaryWriter(str(out / "tensorboard"), purge_step=updates + 1)
         self._live: Any = live and live.Live(
             dir=str(out / "dvclive"), resume=updates > 0, dvcyaml=str(out / "dvclive" / "dvc.yaml")
         )
+        if self._live is not None:
+            self._live.log_params(dict(params))
 
     def write(self, update: int, values: dict[str, float]) -> None:
         """Write the values of an update; names have the form group/name."""
@@ -59,6 +63,13 @@ class Logs:
             self._board.close()
         if self._live is not None:
             self._live.end()
+
+
+def _keep(path: Path, wanted: Callable[[str], bool]) -> None:
+    """Remove lines that are not wanted, and one that a kill cut short."""
+    lines = path.read_text().splitlines(keepends=True)
+    with appearing(path) as temporary:
+        temporary.write_text("".join(line for line in lines if line.endswith("\n") and wanted(line)))
 
 
 def _module(name: str, package: str, wanted: bool) -> Any:  # noqa: ANN401  # a module without types, or None

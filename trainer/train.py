@@ -23,7 +23,7 @@ from trainer.logs import Logs
 from trainer.options import RECIPES, TrainOptions
 from trainer.processes import Processes, join
 from trainer.report import Report
-from trainer.saved_options import resumed
+from trainer.saved_options import as_json, resumed
 from trainer.student import Student, load_student, save_student
 from trainer.validation import HeldOut, Score, baselines, validate
 from trainer.windows import Windows, open_windows, split
@@ -152,7 +152,7 @@ class _Run:
             self._interactions.restore(saved.interactions[processes.rank])
         if processes.first:
             out.mkdir(parents=True, exist_ok=True)
-            self._logs = Logs(out, options.log, self._learner.updates)
+            self._logs = Logs(out, options.log, self._learner.updates, as_json(options))
             stack.callback(self._logs.close)
         self._report = stack.enter_context(
             Report(options, len(windows), len(held_out), held_out.what, processes.first)
