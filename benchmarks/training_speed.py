@@ -1,0 +1,351 @@
+"""Training steps (frames of a student) per second: one batched learner against the paper's independent processes.
+
+Example:
+    python benchmarks/training_speed.py --data data/transfer/P-0.5.h5 --backbones tiny small resnet18 --cores 1 2
+
+`paper` is Section 3.3 written down plainly: as many processes as students, each with its own episode, weights and LSTM,
+which every 5 steps sends its gradient to weights in shared memory, without a lock (Hogwild), and copies them when its
+episode ends. RAdam's moments are shared as well: a set per process would be as much work for more memory.
+Losses, crops, network, windows and recipe (tras-no-curr: whole windows, half of the students distil) are the same.
+`ours` is `trainer.learner`. Both make the same number of updates per student, in turns, on the same cores, with one
+PyTorch thread per process in `paper` and as many as there are cores in `ours`; what comes before is not counted. `CPU`
+counts all processes' time on the processor, which says what the work costs where other programs take the cores away.
+The shares are of a run of `ours` with one thread (on a GPU, of wall time between synchronisations). Prints Markdown.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import tyro
+from torch import Tensor, nn
+
+from trainer import episodes, interactions
+from trainer.backbones import BackboneName
+from trainer.crops import crop_batch
+from trainer.episodes import Reader
+from trainer.interactions import Interactions
+from trainer.learner import Learner
+from trainer.losses import Segment, losses
+from trainer.mdp import action_between, clip_box, overlap, reward, seen_box, transition
+from trainer.options import RECIPES, MachineOptions, OptimiserOptions, TrainOptions
+from trainer.processes import Processes
+from trainer.student import Student, StudentOptions
+from trainer.train import first_student
+from trainer.windows import Windows, open_windows
+
+Scheme = Literal["ours", "paper", "shares"]
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Frames per second of the two schemes, and where the time goes."""
+
+    data: Path
+    """A transfer set."""
+    backbones: tuple[BackboneName, ...] = ("tiny",)
+    """The students' branches."""
+    width: int = 512
+    """Neurons of their layers."""
+    students: int = 24
+    """S."""
+    cores: tuple[int, ...] = (1, 2)
+    """Cores that either may use."""
+    updates: int = 20
+    """Per student and measurement."""
+    rounds: int = 3
+    """Turns of each; the best wall time and the median processor time count."""
+    device: str = "cpu"
+    """Where the networks are."""
+    only: tuple[Scheme, BackboneName, int] | None = None
+    """Used by the program itself."""
+
+    def run(self) -> int:
+        """Measure and print."""
+        if self.only:
+            scheme, backbone, cores = self.only
+            os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
+            print(json.dumps(self._measure(scheme, backbone, cores)))
+            return 0
+        print(
+            "| backbone | cores | paper, frames/s | ours, frames/s | times | paper, frames per CPU s | ours | times |"
+        )
+        print("|---|---|---|---|---|---|---|---|", flush=True)
+        for backbone in self.backbones:
+            for cores in self.cores:
+                found: dict[str, list[tuple[float, float]]] = {"paper": [], "ours": []}
+                for _ in range(self.rounds):
+                    for scheme, turns in found.items():
+                        result = self._apart(scheme, backbone, cores)
+                        turns.append((result["wall"], result["cpu"]))
+                wall, cpu = (
+                    [max(r[0] for r in t) for t in found.values()],
+                    [statistics.median(r[1] for r in t) for t in found.values()],
+                )
+                print(
+                    f"| {backbone} | {cores} | {wall[0]:.0f} | {wall[1]:.0f} | {wall[1] / wall[0]:.1f} "
+                    f"| {cpu[0]:.0f} | {cpu[1]:.0f} | {cpu[1] / cpu[0]:.1f} |",
+                    flush=True,
+                )
+        print(
+            "\n| backbone | decode | crop | network, forward | backward | optimiser | rest |"
+            "\n|---|---|---|---|---|---|---|"
+        )
+        for backbone in self.backbones:
+            shares = self._apart("shares", backbone, 1)
+            print(
+                f"| {backbone} | " + " | ".join(f"{share:.0%}" for share in shares.values()) + " |",
+                flush=True,
+            )
+        return 0
+
+    def _apart(self, scheme: str, backbone: str, cores: int) -> dict[str, float]:
+        """A measurement in a process of its own."""
+        same = [
+            f"--{name}={getattr(self, name)}" for name in ("data", "width", "students", "updates", "device")
+        ]
+        command = [sys.executable, __file__, *same, "--only", scheme, backbone, str(cores)]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        result: dict[str, float] = json.loads(done.stdout)
+        return result
+
+    def _measure(self, scheme: Scheme, backbone: BackboneName, cores: int) -> dict[str, float]:
+        options = TrainOptions(
+            recipe="tras-no-curr",
+            students=self.students,
+            imagenet="none",
+            student=StudentOptions(backbone, self.width),
+            optimiser=OptimiserOptions(1e-4, "none"),
+            machine=MachineOptions(device=self.device, readers=cores),
+        )
+        if scheme == "paper":
+            return independent(self.data, options, self.updates)
+        torch.set_num_threads(cores if scheme == "ours" else 1)
+        return together(self.data, options, self.updates, scheme == "shares")
+
+
+def together(data: Path, options: TrainOptions, updates: int, shares: bool) -> dict[str, float]:
+    """Our learner; rates, or the shares of its time."""
+    device = torch.device(options.machine.device)
+    with ExitStack() as stack:
+        windows = open_windows([data])
+        stack.callback(windows.close)
+        if shares:
+            spent = clock(device)
+        numbers = list(range(options.students))
+        readers = 1 if shares else options.machine.readers
+        reader = stack.enter_context(
+            Reader(options.episode, windows, options.seed, options.students, readers, device)
+        )
+        student = first_student(options).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        width = options.student.width
+        now = Interactions(options, reader, numbers, windows.length, width, False, device)
+        now.begin()
+        learner = Learner(student, now, numbers, options, Processes(0, 1, device))
+        learner.update()
+        if shares:
+            timed(learner, "_answer", "forward", spent, device)
+            timed(torch.Tensor, "backward", "backward", spent, device)
+            timed(learner.optimiser, "step", "optimiser", spent, device)
+            spent.clear()
+        wall, cpu = time.perf_counter(), time.process_time()
+        for _ in range(updates):
+            learner.update()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    if shares:
+        whole = wall if device.type == "cuda" else cpu
+        parts = {name: spent[name] / whole for name in ("decode", "crop", "forward", "backward", "optimiser")}
+        return {**parts, "rest": 1 - sum(parts.values())}
+    frames = updates * options.segment * options.students
+    return {"wall": frames / wall, "cpu": frames / cpu}
+
+
+def clock(device: torch.device) -> dict[str, float]:
+    """Seconds by part, of what the modules of the trainer call by name."""
+    spent: dict[str, float] = defaultdict(float)
+    timed(episodes, "load", "decode", spent, torch.device("cpu"))  # in its own thread
+    timed(interactions, "crop_batch", "crop", spent, device)
+    return spent
+
+
+def timed(owner: Any, name: str, part: str, spent: dict[str, float], device: torch.device) -> None:  # noqa: ANN401
+    """Count the time of a function under a name."""
+    function: Callable[..., Any] = getattr(owner, name)
+    waits = device.type == "cuda"
+    seconds = time.perf_counter if waits else time.thread_time
+
+    @functools.wraps(function)
+    def counted(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        if waits:
+            torch.cuda.synchronize()
+        began = seconds()
+        result = function(*args, **kwargs)
+        if waits:
+            torch.cuda.synchronize()
+        spent[part] += seconds() - began
+        return result
+
+    setattr(owner, name, counted)
+
+
+def independent(data: Path, options: TrainOptions, updates: int) -> dict[str, float]:
+    """The paper's scheme: a process per student."""
+    device = torch.device(options.machine.device)
+    torch.set_num_threads(1)
+    # CUDA does not survive a fork; on the CPU forked processes share what they only read.
+    context: Any = torch.multiprocessing.get_context("spawn" if device.type == "cuda" else "fork")
+    shared = first_student(options).to(device).share_memory()
+    moments = [
+        {"step": torch.zeros(()), "exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
+        for p in shared.parameters()
+    ]
+    for state in moments:
+        for value in state.values():
+            value.share_memory_()
+    ready, done = context.Barrier(options.students + 1), context.Queue()
+    processes = [
+        context.Process(target=live, args=(n, shared, moments, data, options, updates, ready, done))
+        for n in range(options.students)
+    ]
+    for process in processes:
+        process.start()
+    ready.wait(timeout=600)
+    began = time.perf_counter()
+    cpu, frames = (sum(parts) for parts in zip(*(done.get() for _ in processes), strict=True))
+    wall = time.perf_counter() - began
+    for process in processes:
+        process.join()
+    return {"wall": frames / wall, "cpu": frames / cpu}
+
+
+def live(
+    number: int,
+    shared: Student,
+    moments: list[dict[str, Tensor]],
+    data: Path,
+    options: TrainOptions,
+    updates: int,
+    ready: Any,  # noqa: ANN401  # of either context
+    done: Any,  # noqa: ANN401
+) -> None:
+    """A student alone: so many segments of t_max steps."""
+    torch.set_num_threads(1)
+    device = torch.device(options.machine.device)
+    windows = open_windows([data])
+    own = Student(options.student).to(device)
+    optimiser = torch.optim.RAdam(shared.parameters(), lr=options.optimiser.learning_rate)
+    for parameter, state in zip(shared.parameters(), moments, strict=True):
+        optimiser.state[parameter] = state
+    segments = Independent(number, own, shared, windows, options, device)
+    segments.update(optimiser)
+    ready.wait()
+    began = time.process_time()
+    frames = sum(segments.update(optimiser) for _ in range(updates))
+    done.put((time.process_time() - began, frames))
+
+
+class Independent:
+    """One student in its episode, as Section 3.3 has it."""
+
+    def __init__(
+        self,
+        number: int,
+        own: Student,
+        shared: Student,
+        windows: Windows,
+        options: TrainOptions,
+        device: torch.device,
+    ) -> None:
+        self.number, self.own, self.shared = number, own, shared
+        self.windows, self.options, self.device = windows, options, device
+        roles = RECIPES[options.recipe].roles
+        self.distils = roles[number % len(roles)] == "distilling"
+        self.episode = -1
+        self.begin()
+
+    def begin(self) -> None:
+        """Copy the shared weights, and enter the next window."""
+        self.own.load_state_dict(self.shared.state_dict())
+        self.episode += 1
+        o = self.options
+        drawn = episodes.plan(o.episode, self.windows, o.seed, self.number, self.episode, o.students)
+        clip = episodes.load(self.windows, drawn, self.windows.length, o.episode, self.device)
+        self.images, self.t, self.box = clip.images, 1, clip.start.to(self.device)
+        self.places, self.sizes = clip.windows.to(self.device), clip.sizes.to(self.device)
+        self.truth, self.target = clip.truth.to(self.device), clip.target.to(self.device)
+        self.present = clip.present.to(self.device)
+        self.state = self.own.initial_state(1)
+
+    def look(self) -> Any:  # noqa: ANN401
+        """What the network makes of the state s_t."""
+        around = seen_box(self.box, *self.sizes[self.t])[None].expand(2, 4)
+        pair = slice(self.t - 1, self.t + 1)
+        size, context = self.options.student.crop_size, self.options.episode.context
+        crops = crop_batch(
+            self.images[pair], self.places[pair], self.sizes[pair], around, size, context, self.device
+        )
+        return self.own(crops[:1], crops[1:], self.state)
+
+    def update(self, optimiser: torch.optim.Optimizer) -> int:
+        """t_max steps or what is left of the episode, and one update of the shared weights; returns the steps."""
+        o = self.options
+        steps: list[tuple[Tensor, ...]] = []
+        ended = False
+        while len(steps) < o.segment and not ended:
+            mean, value, self.state = self.look()
+            mean, value = mean[0], value[0]
+            truth = action_between(self.truth[self.t], self.box)
+            teacher = action_between(self.target[self.t], self.box).clamp(-1, 1)
+            sigma = (mean - truth).abs().detach().clamp_min(o.loss.sigma_floor)
+            sample = (mean + sigma * torch.randn_like(sigma)).detach()
+            taken = mean.detach() if self.distils else sample
+            size = self.sizes[self.t]
+            self.box = clip_box(transition(taken.clamp(-1, 1), self.box), size[0], size[1])
+            gained = reward(overlap(self.box, self.truth[self.t]))
+            teachers = reward(overlap(self.target[self.t], self.truth[self.t]))
+            ended = self.t + 1 == self.windows.length
+            end = torch.tensor(ended, device=self.device)
+            steps.append((mean, value, sigma, sample, teacher, gained, teachers, self.present[self.t], end))
+            self.t += 1
+        bootstrap = torch.zeros(1, device=self.device)
+        if not self.distils and not ended:
+            with torch.no_grad():
+                bootstrap = self.look().value
+        segment = Segment(*(torch.stack(parts)[:, None] for parts in zip(*steps, strict=True)), bootstrap)
+        found = losses(segment, torch.tensor([self.distils], device=self.device), o.loss)
+        self.own.zero_grad()
+        weight = o.loss.reinforcement_weight
+        (found.imitation if self.distils else weight * (found.policy + found.value)).sum().backward()
+        decay = o.loss.weight_decay if self.distils else 0.0
+        give(self.own, self.shared, decay)
+        optimiser.step()
+        self.state = self.state.detach()
+        if ended:
+            self.begin()
+        return len(steps)
+
+
+def give(own: nn.Module, shared: nn.Module, decay: float) -> None:
+    """Hand a student's gradients to the shared weights, with those of L_dist's weight decay."""
+    for mine, theirs in zip(own.parameters(), shared.parameters(), strict=True):
+        if mine.grad is not None:  # the critic of a student that distils has none
+            theirs.grad = mine.grad.add_(theirs.detach(), alpha=decay) if decay else mine.grad
+
+
+if __name__ == "__main__":
+    sys.exit(tyro.cli(Benchmark, config=(tyro.conf.FlagCreatePairsOff,)).run())
