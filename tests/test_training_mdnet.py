@@ -32,7 +32,7 @@ from teachers.training.mdnet_domains import (
     minibatch,
     order,
 )
-from teachers.training.mdnet_network import GAIN, SCALE, LastLayer, MultiDomain
+from teachers.training.mdnet_network import GAIN, SCALE, MultiDomain, Ridge
 from teachers.training.mdnet_pool import trainable_pool
 
 TINY = Widths(8, 8, 16, 16, 16)
@@ -66,11 +66,11 @@ def test_the_gradient_of_the_pool_is_pytorchs(size):
 
 
 def test_a_minibatch_is_a_function_of_seed_and_iteration(domains):
-    first, again, other = (minibatch(domains[0], generator(0, f"iteration/{i}")) for i in (5, 5, 6))
+    first, again, other = (minibatch(domains[0], generator(0, f"iteration/{i}")).patches for i in (5, 5, 6))
     assert first.shape == (POSITIVES + NEGATIVES, 107, 107, 3)
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
-    assert not np.array_equal(first, minibatch(domains[0], generator(1, "iteration/5")))
+    assert not np.array_equal(first, minibatch(domains[0], generator(1, "iteration/5")).patches)
 
 
 def test_positives_show_the_target_and_negatives_do_not():
@@ -78,14 +78,14 @@ def test_positives_show_the_target_and_negatives_do_not():
     images = np.zeros((3, 120, 160, 3), np.uint8)
     images[:, 40:70, 60:100] = 255
     domain = Domain(images, np.tile(np.array([60, 40, 40, 30], np.float32), (3, 1)))
-    white = minibatch(domain, generator(0, "x"))[..., 1].mean(axis=(1, 2)) / 255
+    white = minibatch(domain, generator(0, "x")).patches[..., 1].mean(axis=(1, 2)) / 255
     assert white[:POSITIVES].min() > 0.35
     assert white[POSITIVES:].mean() < 0.25
 
 
 def test_a_target_that_fills_its_image_still_gives_whole_minibatches():
     domain = Domain(np.zeros((1, 60, 80, 3), np.uint8), np.array([[0, 0, 80, 60]], np.float32))
-    assert len(minibatch(domain, generator(0, "x"))) == POSITIVES + NEGATIVES
+    assert len(minibatch(domain, generator(0, "x")).patches) == POSITIVES + NEGATIVES
 
 
 def test_every_cycle_visits_every_domain_once():
@@ -97,16 +97,15 @@ def test_every_cycle_visits_every_domain_once():
 
 def test_the_last_layer_is_a_ridge_regression():
     g = torch.Generator().manual_seed(0)
-    x, y = torch.randn(20, 6, generator=g).double(), torch.randn(5, 6, generator=g).double()
-    target = (x[:, 0] > 0).double()
-    layer = LastLayer().double()
+    x, y, answers = (torch.randn(n, d, generator=g).double() for n, d in ((20, 6), (5, 6), (20, 4)))
+    layer = Ridge().double()
     centred = x - x.mean(0)
     size = centred.square().sum(1).mean()
-    # In the primal: the minimiser w of |centred w - (target - mean)|^2 + ridge size |w|^2.
+    # In the primal: the minimiser w of |centred w - (answers - mean)|^2 + ridge size |w|^2.
     gram = centred.T @ centred + layer.log_ridge.exp() * size * torch.eye(6)
-    w = torch.linalg.solve(gram, centred.T @ (target - target.mean()))
-    wanted = layer.log_slope.exp() * ((y - x.mean(0)) @ w + target.mean()) + layer.offset
-    torch.testing.assert_close(layer(x, target, y), wanted, rtol=1e-5, atol=1e-5)
+    w = torch.linalg.solve(gram, centred.T @ (answers - answers.mean(0)))
+    wanted = (y - x.mean(0)) @ w + answers.mean(0)
+    torch.testing.assert_close(layer(x, answers, y), wanted, rtol=1e-5, atol=1e-5)
 
 
 def test_a_few_steps_reduce_the_loss(domains):
@@ -127,7 +126,7 @@ def test_a_resumed_training_goes_on_as_if_nothing_had_happened(domains, tmp_path
 
 def test_shipped_weights_see_unscaled_patches_as_the_training_saw_scaled_ones(domains):
     network = MultiDomain(TINY, 0)
-    patches = as_input(minibatch(domains[0], generator(0, "x"))[:8])
+    patches = as_input(minibatch(domains[0], generator(0, "x")).patches[:8])
     network.standardise(patches / SCALE)
     tracker = Network(TINY)
     tracker.load_state_dict(network.shipped())

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from datasets.boxes import Boxes, overlap
@@ -71,12 +72,17 @@ def fit(features: Tensor, boxes: Boxes, target: Boxes) -> Regressor:
         boxes: float32 (N, 4).
         target: float32 (4,).
     """
+    weight, intercept = ridge(features, torch.from_numpy(shifts(boxes, target)).to(features.device))
+    return Regressor(weight, intercept)
+
+
+def shifts(boxes: Boxes, target: Boxes) -> NDArray[np.float32]:
+    """What corrects boxes (N, 4) to the target (4,): dx, dy in their sizes, dw, dh in logarithms; float32 (N, 4)."""
     size = boxes[:, 2:]
     centre = boxes[:, :2] + size / 2
     goal = target[:2] + target[2:] / 2
     shift = np.concatenate([(goal - centre) / size, np.log(target[2:] / size)], axis=1)
-    weight, intercept = ridge(features, torch.from_numpy(shift.astype(np.float32)).to(features.device))
-    return Regressor(weight, intercept)
+    return shift.astype(np.float32)
 
 
 def ridge(x: Tensor, y: Tensor, alpha: float = ALPHA) -> tuple[Tensor, Tensor]:

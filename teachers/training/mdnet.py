@@ -26,7 +26,7 @@ from datasets.command_line import progress, run_only_command
 from datasets.errors import DataError
 from teachers.mdnet.crop import as_input
 from teachers.mdnet.network import Widths
-from teachers.training.mdnet_domains import Domain, draw_domain, generator, minibatch, order, roles
+from teachers.training.mdnet_domains import Domain, draw_domain, generator, minibatch, order
 from teachers.training.mdnet_network import SCALE, MultiDomain
 
 SLIM = Widths(32, 64, 128, 128, 128)
@@ -86,18 +86,18 @@ class Training:
         self.domains, self.seed, self.device = domains, seed, torch.device(device)
         self.network = MultiDomain(widths, seed).to(self.device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub
-        self.network.standardise(self.patches(0))
+        self.network.standardise(self.minibatch(0)[0])
         self.optimiser = torch.optim.AdamW(self.network.parameters(), RATE, weight_decay=DECAY)
-        self._target, self._earlier = (torch.from_numpy(role).to(self.device) for role in roles())
         self.iteration, self.seconds = 0, 0.0
         self.losses: list[float] = []
         self._recent: list[float] = []
 
-    def patches(self, iteration: int) -> Tensor:
-        """The minibatch of an iteration, float32 (N, 3, 107, 107)."""
+    def minibatch(self, iteration: int) -> tuple[Tensor, Tensor]:
+        """The patches of an iteration, float32 (N, 3, 107, 107), and the shifts of its positives, (POSITIVES, 4)."""
         domain = self.domains[order(self.seed, iteration, len(self.domains))]
         drawn = minibatch(domain, generator(self.seed, f"iteration/{iteration}"))
-        return as_input(np.ascontiguousarray(drawn)).to(self.device).div_(SCALE)
+        patches = as_input(drawn.patches).to(self.device).div_(SCALE)
+        return patches, torch.from_numpy(drawn.shifts).to(self.device)
 
     def step(self, rate: float) -> float:
         """One iteration; returns its loss."""
@@ -106,7 +106,7 @@ class Training:
             group["lr"] = rate
         torch.manual_seed(self.seed * 1_000_003 + self.iteration)  # dropout masks
         self.network.train()
-        loss = self.network.loss(self.patches(self.iteration), self._target, self._earlier)
+        loss = self.network.loss(*self.minibatch(self.iteration))
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]  # torch's own lack
         nn.utils.clip_grad_norm_(self.network.parameters(), LONGEST)

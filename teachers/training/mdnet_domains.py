@@ -12,6 +12,7 @@ from blake3 import blake3
 from numpy.typing import NDArray
 
 from datasets.boxes import Boxes
+from teachers.mdnet import regression
 from teachers.mdnet.crop import crop
 from teachers.mdnet.sampling import Sampler, Spread
 from teachers.training.clips import clip
@@ -25,8 +26,8 @@ POSITIVES, NEGATIVES = 32, 96
 IS_TARGET, IS_BACKGROUND = (0.7, 1.0), (0.0, 0.5)
 """IoU of positives and of negatives with the target."""
 
-AROUND = Spread(0.1, 1.3)
-"""Of positives: what the tracker draws online."""
+AROUND, REGRESSED = Spread(0.1, 1.3), Spread(0.3, 1.6, 1.1)
+"""Of the two halves of the positives: what the tracker draws online, and for its bounding-box regression."""
 
 BESIDE, FARTHER = Spread(1.0, 1.6), Spread(2.0, 1.3)
 """Of the two halves of the negatives: what the tracker draws in frame 0, and later."""
@@ -46,6 +47,21 @@ class Domain:
 
     images: NDArray[np.uint8]
     boxes: Boxes
+
+
+@dataclass(frozen=True)
+class Minibatch:
+    """Patches of some frames of one domain.
+
+    First come `POSITIVES` of the target, then `NEGATIVES` of what is around it, each part in the order of the frames.
+
+    Attributes:
+        patches: uint8 (POSITIVES + NEGATIVES, 107, 107, 3), RGB.
+        shifts: float32 (POSITIVES, 4), what corrects each positive's box to the target's (`regression.shifts`).
+    """
+
+    patches: NDArray[np.uint8]
+    shifts: NDArray[np.float32]
 
 
 def generator(seed: int, purpose: str) -> np.random.RandomState:
@@ -69,32 +85,39 @@ def order(seed: int, iteration: int, domains: int) -> int:
     return int(generator(seed, f"cycle/{cycle}").permutation(domains)[place])
 
 
-def minibatch(domain: Domain, rng: np.random.RandomState) -> NDArray[np.uint8]:
-    """Patches of some frames of a domain: `POSITIVES` of the target, then `NEGATIVES` of what is around it.
-
-    Returns:
-        uint8 (POSITIVES + NEGATIVES, 107, 107, 3), RGB, each part in the order of the frames; half of all minibatches
-        are mirrored.
-    """
+def minibatch(domain: Domain, rng: np.random.RandomState) -> Minibatch:
+    """Draw one; half of all are mirrored."""
     count, height, width = domain.images.shape[:3]
     frames = np.sort(rng.permutation(count)[:FRAMES])
-    positives, negatives = [], []
+    positives, negatives, shifts = [], [], []
     for share, frame in enumerate(frames):
         sampler, box, image = Sampler(rng, (width, height)), domain.boxes[frame], domain.images[frame]
         wanted = [_part(total, share, len(frames)) for total in (POSITIVES, NEGATIVES)]
-        near = sampler.gaussian_within(box, wanted[0], AROUND, IS_TARGET)
-        half = wanted[1] // 2
+        halves = [(n // 2, n - n // 2) for n in wanted]
+        near = np.concatenate(
+            [
+                sampler.gaussian_within(box, halves[0][0], AROUND, IS_TARGET),
+                sampler.uniform_within(box, halves[0][1], REGRESSED, IS_TARGET),
+            ]
+        )
         far = np.concatenate(
             [
-                sampler.uniform_within(box, half, BESIDE, IS_BACKGROUND),
-                sampler.uniform_within(box, wanted[1] - half, FARTHER, IS_BACKGROUND),
+                sampler.uniform_within(box, halves[1][0], BESIDE, IS_BACKGROUND),
+                sampler.uniform_within(box, halves[1][1], FARTHER, IS_BACKGROUND),
             ]
         )
         # A target that fills its image leaves fewer places than wanted: they come several times.
-        positives.append(crop(image, _repeated(near, box, wanted[0])))
-        negatives.append(crop(image, _repeated(far, sampler.whole(box, 1)[0], wanted[1])))
-    patches = np.concatenate([*positives, *negatives])
-    return patches[:, :, ::-1] if rng.rand() < 0.5 else patches
+        near = _repeated(near, box, wanted[0])
+        far = _repeated(far, sampler.whole(box, 1)[0], wanted[1])
+        positives.append(crop(image, near))
+        negatives.append(crop(image, far))
+        shifts.append(regression.shifts(near, box))
+    patches, corrections = np.concatenate([*positives, *negatives]), np.concatenate(shifts)
+    if rng.rand() < 0.5:
+        return Minibatch(
+            np.ascontiguousarray(patches[:, :, ::-1]), corrections * np.array([-1, 1, 1, 1], np.float32)
+        )
+    return Minibatch(patches, corrections)
 
 
 def roles() -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
