@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from itertools import islice
 from typing import Any, Protocol, TypeVar
@@ -25,8 +25,8 @@ AHEAD = 4
 MINIMUM_AHEAD = 64
 """Items handed out before the first worker of a job queue has reported."""
 
-ALLOWED_FAILURES = 3
-"""Processes that an item may have killed before it is given up: it may not have been its fault."""
+ATTEMPTS = 4
+"""Processes that an item may kill, all alone on the cluster, before it is given up: memory may have been short."""
 
 _LOCAL = {
     # Dask has its workers give every freed kilobyte back to the system, which suits tables; a worker that decodes
@@ -61,8 +61,9 @@ class Run(Protocol):
             weights: What each item counts for, in `unit`s.
             label: The progress bar's title.
             unit: What the weights count ("frames").
-            lost: Makes the result, from the item and a message, of an item that killed every worker process that
-                tried it (a crash in a tracker's native code, memory); None: that ends the run.
+            lost: Makes the result, from the item and a message, of an item that kills the worker process that
+                tries it (a crash in a tracker's native code, memory), even with no other under way; None: that ends
+                the run.
         """
         ...
 
@@ -125,11 +126,16 @@ def _on(
     unit: str,
     lost: Callable[[Item, str], Result] | None = None,
 ) -> Iterator[tuple[int, Result]]:
-    """Run everything on a Dask cluster, with few items under way at once: memory stays flat over a long run."""
+    """Run everything on a Dask cluster, with few items under way at once: memory stays flat over a long run.
+
+    Of the items that a dead process had been given, queued ones included, nobody knows which one killed it. All of
+    them come back, and are tried when nothing else is under way, one after the other.
+    """
     from distributed import KilledWorker, as_completed
 
     waiting = enumerate(items)
     numbers: dict[str, int] = {}
+    suspects: list[int] = []
 
     def submit(count: int) -> list[Any]:
         futures = []
@@ -148,14 +154,34 @@ def _on(
             completed.update(submit(1))
             try:
                 result = future.result()
-            except KilledWorker as error:
-                if lost is None:
-                    raise
-                result = lost(
-                    items[number], f"the worker process died, {error.allowed_failures + 1} times over"
-                )
+            except KilledWorker:
+                suspects.append(number)
+                continue
             yield number, result
             bar.advance(task, weights[number])
+        for number in suspects:
+            try:
+                result = _alone(client, function, items[number])
+            except KilledWorker:
+                if lost is None:
+                    raise
+                result = lost(items[number], f"the worker process died, {ATTEMPTS} times over")
+            yield number, result
+            bar.advance(task, weights[number])
+
+
+def _alone(
+    client: Any,  # noqa: ANN401 - distributed has no types
+    function: Callable[[Item], Result],
+    item: Item,
+) -> Any:  # noqa: ANN401 - a Result, of which distributed knows nothing
+    """Run one item while nothing else runs: a process that dies now dies of it."""
+    from distributed import KilledWorker
+
+    for _ in range(ATTEMPTS - 1):
+        with suppress(KilledWorker):
+            return client.submit(function, item, pure=False).result()
+    return client.submit(function, item, pure=False).result()
 
 
 def _client(params: ExecutorParams, workers: int, threads: int, stack: ExitStack) -> Any:  # noqa: ANN401 - distributed has no types
@@ -163,9 +189,8 @@ def _client(params: ExecutorParams, workers: int, threads: int, stack: ExitStack
     import dask
     from distributed import Client, LocalCluster
 
-    # Of items that share a process nobody knows which one killed it: all come back, to be tried one by one.
-    failures = 0 if threads > 1 else ALLOWED_FAILURES
-    stack.enter_context(dask.config.set({**_LOCAL, "distributed.scheduler.allowed-failures": failures}))
+    # Dask would try again what may not have been at fault, beside others that then come under suspicion.
+    stack.enter_context(dask.config.set({**_LOCAL, "distributed.scheduler.allowed-failures": 0}))
     logging.getLogger("distributed").setLevel(logging.ERROR)
     if params.scheduler is not None:
         try:

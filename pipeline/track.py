@@ -10,7 +10,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -107,25 +107,10 @@ def outcomes(
                 yield jobs[number], outcome
         return
     local = params.model_copy(update={"workers": len(plan.devices)}) if plan.devices else params
-    suspects: list[Job] = []
-
-    def put_back(job: Job, message: str) -> Outcome:
-        suspects.append(job)
-        return worker_died(job, message)
-
     with executor(local, len(jobs), plan.threads, apart=True) as run:
         function = partial(run_in_lockstep, plan=plan)
-        for number, outcome in run(function, jobs, weights, f"track {name}", "frames", put_back):
-            if not suspects or jobs[number] is not suspects[-1]:
-                yield jobs[number], outcome
-    if (
-        suspects
-    ):  # one of those that were under way together killed the process; alone, it kills nobody else's
-        with executor(local, len(suspects), apart=True) as run:
-            function = partial(run_in_lockstep, plan=replace(plan, slots=1))
-            ones = [1] * len(suspects)
-            for number, outcome in run(function, suspects, ones, f"{name} again", "videos", worker_died):
-                yield suspects[number], outcome
+        for number, outcome in run(function, jobs, weights, f"track {name}", "frames", worker_died):
+            yield jobs[number], outcome
 
 
 def recipe(wanted: TeacherParams, version: int, options: Mapping[str, object]) -> str:

@@ -1,12 +1,14 @@
 """Where the work is done: here, in local processes, on a scheduler that runs elsewhere."""
 
 import os
+import signal
+from pathlib import Path
 
 import pytest
 from distributed import LocalCluster
 
 from datasets.errors import DataError
-from pipeline.executor import executor
+from pipeline.executor import ATTEMPTS, executor
 from pipeline.params import ExecutorParams
 
 
@@ -61,3 +63,35 @@ def test_a_job_queue_without_its_package_or_of_an_unknown_kind_says_what_to_do()
         executor(params),
     ):
         pass
+
+
+def neighbours(count: int, deadly: int, marker: str) -> list[int | str]:
+    """What comes back where one item kills its process, in the order of the items."""
+    with executor(ExecutorParams(workers=1), count, apart=True) as run:
+        items = [(number, marker, number == deadly) for number in range(count)]
+        found = dict(run(fatal, items, [1] * count, "fatal", "numbers", lambda item, message: message))
+    return [found[number] for number in range(count)]
+
+
+def fatal(item: tuple[int, str, bool]) -> int | str:
+    """The number, unless the item is deadly: then the process dies, once where there is a marker to leave."""
+    number, marker, deadly = item
+    if deadly and not (marker and Path(marker).exists()):
+        if marker:
+            Path(marker).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+@pytest.mark.parametrize("deadly", [0, 3, 9])
+def test_who_kills_its_process_is_lost_alone_whoever_was_queued_behind_it(deadly):
+    found = neighbours(10, deadly, "")
+    assert found[deadly] == f"the worker process died, {ATTEMPTS} times over"
+    assert [n for n in found if n != found[deadly]] == [n for n in range(10) if n != deadly]
+
+
+def test_a_death_that_does_not_repeat_costs_nothing(tmp_path):
+    assert neighbours(6, 2, str(tmp_path / "marker")) == list(range(6))
+    with executor(ExecutorParams(workers=1), 3, apart=True) as run:
+        items = [(number, str(tmp_path / "other"), number == 1) for number in range(3)]
+        assert sorted(run(fatal, items, [1] * 3, "fatal", "numbers")) == [(0, 0), (1, 1), (2, 2)]
