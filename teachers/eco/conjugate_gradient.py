@@ -1,24 +1,24 @@
-"""A few steps of preconditioned conjugate gradients on the filter, whose state outlives the frame.
+"""Improving the filter on the sample memory: a few preconditioned conjugate gradient steps in an update.
 
-Polak-Ribiere directions; the last direction of one update is the first of the next, with its weight reduced
-(Danelljan et al., ECO, CVPR 2017, Section 3.4, and the authors' settings for hand-crafted features).
+Danelljan et al., ECO, CVPR 2017, Section 3.4, and the authors' settings for hand-crafted features.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from teachers.eco.data_term import DataTerm
+from teachers.eco.descent import Descent
 from teachers.eco.layout import Layout
 from teachers.eco.regularisation import Regulariser
-from teachers.eco.vectors import advance, inner, multiply, redirect
+from teachers.eco.vectors import advance
 
 Floats = NDArray[np.float32]
 
 STEPS = 5
+"""In an update."""
+
 _FORGET = (1 - 0.009) ** 50
 _SHARES = 0.75, 0.25
 
@@ -52,53 +52,6 @@ def energy_of(sample: Floats, layout: Layout) -> Floats:
     return out
 
 
-class Descent:
-    """Polak-Ribiere steps, and what they hand on from one update to the next; buffers are reused.
-
-    Args:
-        weights: Of each value in an inner product, float32 (size,).
-        forget: Weight of the last update's direction.
-    """
-
-    def __init__(self, weights: Floats, forget: float) -> None:
-        self._weights, self._forget = weights, forget
-        self._previous, self._direction, self._step, self._conditioned = (
-            np.zeros_like(weights) for _ in range(4)
-        )
-        self._rho = 0.0
-
-    def take(
-        self, filters: Floats, r: Floats, apply: Callable[[Floats, Floats], None], inverse: Floats
-    ) -> None:
-        """Take five steps.
-
-        Args:
-            filters: float32 (size,); updated.
-            r: The residual at the filters, float32 (size,); overwritten.
-            apply: Sets its second argument to the normal equations' matrix times the first.
-            inverse: The preconditioner's inverse, float32 (size,).
-        """
-        p, q, z = self._direction, self._step, self._conditioned
-        before = self._rho / self._forget
-        for step in range(STEPS):
-            multiply(r, inverse, z)
-            rho = inner(r, z, self._weights)
-            if rho <= 0:
-                break
-            beta = max(0.0, (rho - inner(self._previous, z, self._weights)) / before) if before > 0 else 0.0
-            redirect(p, np.float32(beta), z)
-            before = self._rho = rho
-            self._previous[:] = r
-            apply(p, q)
-            bend = inner(p, q, self._weights)
-            if bend <= 0:
-                break
-            alpha = rho / bend
-            advance(filters, np.float32(alpha), p)
-            if step < STEPS - 1:
-                advance(r, np.float32(-alpha), q)
-
-
 class ConjugateGradient:
     """Improves a filter on the sample memory.
 
@@ -110,7 +63,7 @@ class ConjugateGradient:
 
     def __init__(self, layout: Layout, data: DataTerm, regulariser: Regulariser) -> None:
         self._data, self._regulariser = data, regulariser
-        self._descent = Descent(layout.weights, _FORGET)
+        self._descent = Descent(layout.weights, STEPS, _FORGET)
         self._residual, self._cost = (np.zeros(layout.size, dtype=np.float32) for _ in range(2))
 
     def improve(self, filters: Floats, samples: Floats, weights: Floats, inverse: Floats) -> None:

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from teachers.eco.data_term import DataTerm
+from teachers.eco.descent import Descent
 from teachers.eco.layout import Layout
 from teachers.eco.regularisation import Regulariser
-from teachers.eco.vectors import advance, inner, multiply, redirect
+from teachers.eco.vectors import advance
 from teachers.features.compiled import compiled
 
 Floats = NDArray[np.float32]
@@ -92,26 +93,15 @@ class FirstFrame:
     def _solve(self, unknown: Floats) -> None:
         """Conjugate gradients on the linearised problem, in place."""
         fixed = self.filters.copy()
-        r = np.empty_like(unknown)
-        step, z, p = np.empty_like(unknown), np.empty_like(unknown), np.zeros_like(unknown)
+        r, product = np.empty_like(unknown), np.empty_like(unknown)
+
+        def apply(vector: Floats, out: Floats) -> None:
+            self._apply(fixed, vector, out)
+
         self._right(fixed, r)
-        self._apply(fixed, unknown, step)
-        advance(r, np.float32(-1), step)
-        before = 0.0
-        for turn in range(GRADIENT_STEPS):
-            multiply(r, self._inverse, z)
-            rho = inner(r, z, self._weights)
-            if rho <= 0:
-                break
-            redirect(p, np.float32(rho / before if before > 0 else 0.0), z)
-            before = rho
-            self._apply(fixed, p, step)
-            bend = inner(p, step, self._weights)
-            if bend <= 0:
-                break
-            advance(unknown, np.float32(rho / bend), p)
-            if turn < GRADIENT_STEPS - 1:
-                advance(r, np.float32(-rho / bend), step)
+        apply(unknown, product)
+        advance(r, np.float32(-1), product)
+        Descent(self._weights, GRADIENT_STEPS).take(unknown, r, apply, self._inverse)
 
     def _right(self, fixed: Floats, out: Floats) -> None:
         """The right-hand side: gradients of the label's match, minus what P costs."""

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from teachers.eco.conjugate_gradient import diagonal, energy_of
 from teachers.eco.deep.bilinear import Samples
+from teachers.eco.descent import Descent
 from teachers.eco.layout import Layout
 from teachers.eco.regularisation import Regulariser
-from teachers.eco.vectors import advance, inner, multiply, redirect
+from teachers.eco.vectors import advance, inner
 
 Floats = NDArray[np.float32]
 
@@ -68,30 +69,10 @@ class FirstFrame:
         """Run all steps."""
         size = self._layout.size
         for _ in range(GAUSS_NEWTON_STEPS):
-            change = self._solve()
+            change = np.zeros_like(self._weights)
+            Descent(self._weights, GRADIENT_STEPS).take(change, self._residual(), self._apply, self._inverse)
             self.filters = self.filters + change[:size]
             self.projection = self.projection + change[size:].reshape(self.projection.shape)
-
-    def _solve(self) -> Floats:
-        """Conjugate gradients on the linearised problem, from no change."""
-        r = self._residual()
-        change, step, z, p = (np.zeros_like(r) for _ in range(4))
-        before = 0.0
-        for turn in range(GRADIENT_STEPS):
-            multiply(r, self._inverse, z)
-            rho = inner(r, z, self._weights)
-            if rho <= 0:
-                break
-            redirect(p, np.float32(rho / before if before > 0 else 0.0), z)
-            before = rho
-            self._apply(p, step)
-            bend = inner(p, step, self._weights)
-            if bend <= 0:
-                break
-            advance(change, np.float32(rho / bend), p)
-            if turn < GRADIENT_STEPS - 1:
-                advance(r, np.float32(-rho / bend), step)
-        return change
 
     def _residual(self) -> Floats:
         """The negative gradient of half the cost."""

@@ -9,15 +9,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from teachers.eco.conjugate_gradient import Descent, diagonal, energy_of
+from teachers.eco.conjugate_gradient import STEPS, diagonal, energy_of
 from teachers.eco.deep.joint import SHARES, FirstFrame
 from teachers.eco.deep.memory import Memory
-from teachers.eco.deep.region import KINDS, Kind, Region
+from teachers.eco.deep.region import KINDS, Kind
 from teachers.eco.deep.transform import transform_of
+from teachers.eco.descent import Descent
 from teachers.eco.fourier import Fourier, label
 from teachers.eco.layout import Block, laid_out
 from teachers.eco.projection import turn
 from teachers.eco.regularisation import Regulariser, sparse_window
+from teachers.eco.search_region import SearchRegion
 from teachers.eco.vectors import advance
 from teachers.features.compiled import compiled
 
@@ -39,7 +41,9 @@ class Part:
         n: Coefficients of a series along a side.
     """
 
-    def __init__(self, kind: Kind, region: Region, maps: Tensor, moves: list[tuple[float, float]]) -> None:
+    def __init__(
+        self, kind: Kind, region: SearchRegion, maps: Tensor, moves: list[tuple[float, float]]
+    ) -> None:
         self.kind = kind
         self._transform = transform_of(maps.shape[1], str(maps.device))
         self.n = n = self._transform.n
@@ -59,7 +63,7 @@ class Part:
         self._filters, self._energy = first.filters, first.energy
         self._make_real()
         self._memory = Memory(self._block, kind.rate, first.samples())
-        self._descent = Descent(self._layout.weights, _FORGET)
+        self._descent = Descent(self._layout.weights, STEPS, _FORGET)
         self._residual, self._cost = (np.zeros(self._layout.size, dtype=np.float32) for _ in range(2))
 
     def samples(self, maps: Tensor) -> Floats:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from teachers.eco.deep.network import DEEP_CHANNELS, DEEP_STRIDE, SHALLOW_CHANNELS, SHALLOW_STRIDE
+from teachers.eco.search_region import SearchRegion, fitted
 
 SCALES = tuple(1.02**k for k in range(-2, 3))
 """Relative scales that are searched in every frame."""
 
 _AREA_SCALE = 4.5**2
-_SMALLEST_SIDE, _LARGEST_SIDE = 200.0, 250.0
+_SIDES = 200.0, 250.0
 _LEAST_TARGET = 10.0
 
 
@@ -48,41 +48,21 @@ KINDS = (
 )
 
 
-@dataclass(frozen=True)
-class Region:
-    """A square search region around a target, in pixels at scale 1 unless said otherwise.
-
-    Attributes:
-        side: Side of the region: 208 or 240, odd multiples of the deep features' stride.
-        base: Height and width of the target in the region.
-        scale: Image pixels per region pixel in frame 0.
-        smallest: The smallest scale.
-        largest: The largest scale.
-    """
-
-    side: int
-    base: tuple[float, float]
-    scale: float
-    smallest: float
-    largest: float
-
-
-def region(target: tuple[float, float], image: tuple[int, int]) -> Region:
+def region(target: tuple[float, float], image: tuple[int, int]) -> SearchRegion:
     """Choose the search region for a target.
 
-    The region's area is 4.5^2 times the target's, brought between 200^2 and 250^2 pixels by the scale.
+    The region's area is 4.5^2 times the target's, brought between 200^2 and 250^2 pixels by the scale; its
+    side is 208 or 240, odd multiples of the deep features' stride.
 
     Args:
         target: Height and width of the target in frame 0, in image pixels.
         image: Height and width of the image.
     """
-    area = _AREA_SCALE * target[0] * target[1]
-    scale = math.sqrt(area / min(max(area, _SMALLEST_SIDE**2), _LARGEST_SIDE**2))
-    base = (target[0] / scale, target[1] / scale)
+    scale, base, exact = fitted(target, _AREA_SCALE, _SIDES)
     # A large target's side is 250 up to rounding, a small one's 200: neither is near a tie.
-    wanted = round(math.sqrt(_AREA_SCALE * base[0] * base[1]))
+    wanted = round(exact)
     side = wanted + DEEP_STRIDE - wanted % (2 * DEEP_STRIDE)
-    return Region(
+    return SearchRegion(
         side,
         base,
         scale,
