@@ -1,0 +1,141 @@
+"""A tracker's run as an MP4: frames enlarged until text can be read, with boxes and lines of text."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from datasets.atomic import appearing
+from datasets.boxes import is_valid
+from datasets.command_line import progress
+from teachers.base import TeacherError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from _typeshed import DataclassInstance
+
+    from teachers.base import Box, Image
+    from teachers.run import Run
+
+Colour = tuple[int, int, int]
+"""BGR."""
+
+TARGET, TRACKER, TEXT = (80, 200, 80), (0, 140, 255), (255, 255, 255)
+"""The ground truth is green, the tracker's box orange."""
+
+_LEGIBLE_WIDTH = 480
+"""Narrower images are enlarged to at least this, so that the text can be read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filming:
+    """What commands that run one tracker on one video and draw it have in common."""
+
+    video: Path
+    """A video's folder as GOT-10k (groundtruth.txt) or OTB (img/, groundtruth_rect.txt) lay it out."""
+    out: Path
+    """The MP4 file to write (MPEG-4 part 2, which desktop players show and browsers do not)."""
+    fps: float = 25.0
+    """Frames per second of the MP4."""
+    json: bool = False
+    """Print the measurements as JSON to stdout."""
+
+    def check(self) -> None:
+        """See that a film can be made as asked, before anything is tracked.
+
+        Raises:
+            ValueError: If `out` is no MP4, or `fps` not positive.
+        """
+        if self.out.suffix.lower() != ".mp4":
+            raise ValueError(f"--out {self.out}: the file is an MP4, so give it a name that ends in .mp4")
+        if not self.fps > 0:
+            raise ValueError(f"--fps {self.fps}: give a positive number")
+
+    def film(self, run: Run, images: Iterator[Image]) -> bool:
+        """Write the images of a run, and say on stderr where its tracker failed.
+
+        Returns:
+            Whether it did not fail; where it did there is no film.
+
+        Raises:
+            OSError: If OpenCV cannot write it.
+        """
+        try:
+            write_mp4(self.out, self.fps, images, len(run.video))
+        except TeacherError as error:
+            print(f"{run.name} failed: {error}", *getattr(error, "__notes__", ()), sep="\n", file=sys.stderr)
+            return False
+        return True
+
+    def tell(self, figures: DataclassInstance) -> None:
+        """Print a run's figures, as JSON where that is asked for."""
+        print(json.dumps(asdict(figures)) if self.json else f"{figures}. See {self.out}")
+
+
+class Canvas:
+    """An enlarged copy of an image to draw on; its sides are even, as MPEG-4 wants them.
+
+    Args:
+        image: uint8 (H, W, 3), BGR.
+    """
+
+    def __init__(self, image: Image) -> None:
+        self._factor = max(1, -(-_LEGIBLE_WIDTH // image.shape[1]))
+        enlarged = cv2.resize(image, None, fx=self._factor, fy=self._factor, interpolation=cv2.INTER_CUBIC)
+        height, width = enlarged.shape[:2]
+        self._pixels = cv2.copyMakeBorder(
+            enlarged, 0, height % 2, 0, width % 2, borderType=cv2.BORDER_REPLICATE
+        )
+        self._width = width
+
+    @property
+    def image(self) -> Image:
+        """What was drawn so far, uint8 (even, even, 3), BGR."""
+        return np.asarray(self._pixels, dtype=np.uint8)
+
+    def box(self, values: Box, colour: Colour, thickness: int = 2) -> None:
+        """Draw a box of the image, if it is one."""
+        if is_valid(values):
+            left, top, w, h = (float(v) * self._factor for v in values)
+            corner, opposite = (round(left), round(top)), (round(left + w), round(top + h))
+            cv2.rectangle(self._pixels, corner, opposite, colour, thickness, cv2.LINE_AA)
+
+    def text(self, lines: Iterable[tuple[str, Colour]]) -> None:
+        """Write lines of text on a black ground at the top."""
+        lines = list(lines)
+        cv2.rectangle(self._pixels, (0, 0), (self._width, 6 + 16 * len(lines)), (0, 0, 0), cv2.FILLED)
+        for number, (line, colour) in enumerate(lines, 1):
+            place = (6, 16 * number)
+            cv2.putText(self._pixels, line, place, cv2.FONT_HERSHEY_SIMPLEX, 0.5, colour, 1, cv2.LINE_AA)
+
+
+def write_mp4(path: Path, fps: float, images: Iterator[Image], count: int) -> None:
+    """Write images as an MP4 that appears when it is complete.
+
+    Raises:
+        OSError: If OpenCV cannot write it.
+    """
+    with appearing(path) as temporary, tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        file = Path(folder) / "video.mp4"  # OpenCV picks the container by the file's suffix
+        writer = None
+        try:
+            with progress("frames") as bar:
+                for image in bar.track(images, total=count, description="tracking"):
+                    if writer is None:
+                        size = (image.shape[1], image.shape[0])
+                        writer = cv2.VideoWriter(str(file), cv2.VideoWriter.fourcc(*"mp4v"), fps, size)
+                        if not writer.isOpened():
+                            raise OSError(f"{path}: this OpenCV cannot write MPEG-4 videos")
+                    writer.write(image)
+        finally:
+            if writer is not None:
+                writer.release()
+        file.replace(temporary)

@@ -1,0 +1,84 @@
+"""One teacher on one video, measured: what a look at a tracker shows (see `teachers.film`)."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from datasets.boxes import overlap
+from datasets.errors import DataError
+from datasets.images import read_image
+from teachers.base import Task, checked_box
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from datasets.video import Video
+    from teachers.base import Box, Image, Teacher
+
+
+@dataclass
+class Run:
+    """What one teacher does on one video, frame by frame.
+
+    Attributes:
+        name: The teacher's name.
+        video: The video.
+        overlaps: IoU of every frame so far; 0 where the target is absent.
+        seconds: Time in the teacher's own calls so far.
+    """
+
+    name: str
+    video: Video
+    overlaps: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def tracked(self, teacher: Teacher) -> Iterator[tuple[int, Image, Box]]:
+        """Track the video and give each frame's number, image and box; its overlap is known by then.
+
+        Raises:
+            TeacherError: If the teacher cannot track it.
+            DataError: If there is no target in frame 0, or an image cannot be read.
+        """
+        truth = self.video.ground_truth
+        if self.video.absent[0]:
+            raise DataError(
+                self.video.frames[0].parent,
+                f"there is no target in frame 0 (box {truth[0].tolist()})",
+                "Try a video that begins with its target",
+            )
+        for t, path in enumerate(self.video.frames):
+            image = read_image(path)
+            box = self._box(teacher, image, t)
+            self.overlaps.append(float(overlap(box, truth[t])) if not self.video.absent[t] else 0.0)
+            yield t, image, box
+
+    def _box(self, teacher: Teacher, image: Image, t: int) -> Box:
+        given = image if teacher.needs_images else None
+        began = time.perf_counter()
+        if t == 0:
+            answer = teacher.start(given, self.video.ground_truth[0], Task(self.video.name, len(self.video)))
+        else:
+            answer = teacher.track(given)
+        self.seconds += time.perf_counter() - began
+        return checked_box(answer, f"{self.name}, video {self.video.name}, frame {t}")
+
+    @property
+    def counted(self) -> NDArray[np.float64]:
+        """IoU of the frames t >= 1 so far that have the target, float64 (frames,)."""
+        return np.asarray(self.overlaps)[1:][~self.video.absent[1 : len(self.overlaps)]]
+
+    @property
+    def ao(self) -> float | None:
+        """The mean of `counted`, None if there are none."""
+        return float(self.counted.mean()) if len(self.counted) else None
+
+    @property
+    def fps(self) -> float:
+        """Frames per second of the teacher alone, without reading and drawing; 0 before the first."""
+        return len(self.overlaps) / self.seconds if self.seconds else 0.0
