@@ -31,6 +31,7 @@ from teachers.siamrpn.engine import SiamRPNBatch, SiamRPNTeacher, prepared, trac
 from teachers.siamrpn.folding import fold
 from teachers.siamrpn.head import DepthwiseRPN, Kernels, correlate_depthwise
 from teachers.siamrpn.network import SiamRPN
+from teachers.siamrpn.positions import Positions
 from teachers.siamrpn.tracker import State, Tracker
 from teachers.siamrpn.variants import EXEMPLAR, VARIANTS, LongTerm
 from teachers.siamrpn.winograd import WinogradConv2d
@@ -447,6 +448,25 @@ def test_winograd_is_the_direct_convolution(
             expected, found = conv(x), WinogradConv2d(conv)(x)
     assert found.shape == expected.shape
     assert (found - expected).abs().max() < 3e-5
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_the_products_do_not_depend_on_what_was_multiplied_before(
+    packed: bool, monkeypatch: pytest.MonkeyPatch
+):
+    if packed and not products.has_onednn():
+        pytest.skip("this PyTorch has no oneDNN")
+    monkeypatch.setattr(products, "has_onednn", lambda: packed)
+    weights, rows = torch.randn(4, 256, 256), torch.randn(700, 4, 256)
+    used = Positions(weights)
+    for threads in (1, 2, 1):
+        torch.set_num_threads(threads)
+        # An exemplar, a search region, one of another size, a lost target's, and all again.
+        for count in (4, 64, 36, 700, 64, 4):
+            found = used(rows[:count])
+            assert torch.equal(found, Positions(weights)(rows[:count]))
+            expected = torch.einsum("rpi,poi->rpo", rows[:count], weights)
+            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_a_pointwise_convolution_is_a_product() -> None:

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the field's own name for it
 from torch import Tensor, nn
 
-from teachers.siamrpn.products import packed, times
+from teachers.siamrpn.positions import Positions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,8 +56,6 @@ class WinogradConv2d(nn.Module):
         conv: The convolution, with its weights; it is not kept.
     """
 
-    weights: list[Tensor]
-
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
         self.kernel, self.dilation = conv.kernel_size[0], conv.dilation[0]
@@ -68,7 +66,7 @@ class WinogradConv2d(nn.Module):
             factor = torch.from_numpy(g)
             weight = torch.einsum("pi,qj,ocij->pqoc", factor, factor, conv.weight.double())
             self.outputs = conv.out_channels
-            self.weights = [packed(w) for w in weight.flatten(0, 1).float()]
+            self.positions = Positions(weight.flatten(0, 1).float())
             self.into = torch.from_numpy(np.kron(b.T, b.T)).float()
             self.back = torch.from_numpy(np.kron(a.T, a.T)).float()
             self.bias = torch.zeros(self.outputs) if conv.bias is None else conv.bias.detach().clone()
@@ -87,14 +85,18 @@ class WinogradConv2d(nn.Module):
         image = F.pad(x.permute(0, 2, 3, 1), border).contiguous()
         s_n, s_y, s_x, _ = image.stride()
         tiles = image.as_strided(
-            (side, side, n, down, d, across, d, channels),
-            (s_y * d, s_x * d, s_n, s_y * d * _TILE, s_y, s_x * d * _TILE, s_x, 1),
-        )
-        spectrum = times(self.into, tiles.reshape(side * side, -1).t()).view(side * side, -1, channels)
-        product = torch.stack([times(v, w) for v, w in zip(spectrum, self.weights, strict=True)])
-        result = times(self.back, product.view(side * side, -1).t())
-        result = result.view(_TILE, _TILE, n, down, d, across, d, self.outputs)
-        out = (result.permute(2, 3, 0, 4, 5, 1, 6, 7) + self.bias).reshape(
-            n, down * _TILE * d, across * _TILE * d, self.outputs
-        )
+            (n, down, d, across, d, side, side, channels),
+            (s_n, s_y * d * _TILE, s_y, s_x * d * _TILE, s_x, s_y * d, s_x * d, 1),
+        ).reshape(-1, side * side, channels)
+        # Tile by tile, so that every step finds the last one's result in its own order, without a copy.
+        product = self.positions(_each(self.into, tiles))
+        result = _each(self.back, product).view(n, down, d, across, d, _TILE, _TILE, self.outputs)
+        out = result.new_empty(n, down, _TILE, d, across, _TILE, d, self.outputs)
+        torch.add(result.permute(0, 1, 5, 2, 3, 6, 4, 7), self.bias, out=out)
+        out = out.view(n, down * _TILE * d, across * _TILE * d, self.outputs)
         return out[:, :rows, :columns].permute(0, 3, 1, 2)
+
+
+def _each(matrix: Tensor, tiles: Tensor) -> Tensor:
+    """The matrix times each of the (tiles, inputs, channels)."""
+    return torch.bmm(matrix.expand(len(tiles), -1, -1), tiles)
