@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -135,13 +136,13 @@ def _native(name: str, state: dict[str, torch.Tensor], image: Image, box: Box) -
 
 def _upstream(root: Path, name: str, state: dict[str, torch.Tensor], image: Image, box: Box) -> Step:
     """Upstream's tracker, whose configuration is global: the last one built is the one that runs."""
-    if str(root) not in sys.path:
-        sys.path.insert(0, str(root))
-    from pysot.core.config import cfg
+    settings, defaults = _configuration(root)
     from pysot.models.model_builder import ModelBuilder
     from pysot.tracker.tracker_builder import build_tracker
 
-    settings: Any = cfg
+    # In place, since all of upstream holds this object; a file names only what differs from the defaults.
+    settings.clear()
+    settings.update(defaults.clone())
     settings.merge_from_file(str(root / "experiments" / name / "config.yaml"))
     settings.CUDA = False
     model = ModelBuilder()
@@ -149,6 +150,15 @@ def _upstream(root: Path, name: str, state: dict[str, torch.Tensor], image: Imag
     tracker: Any = build_tracker(model.eval())
     tracker.init(image, box.tolist())
     return lambda image: np.asarray(tracker.track(image)["bbox"], np.float32)
+
+
+@lru_cache(maxsize=1)
+def _configuration(root: Path) -> tuple[Any, Any]:
+    """Upstream's global configuration, and a copy from before anything was merged into it."""
+    sys.path.insert(0, str(root))
+    from pysot.core.config import cfg
+
+    return cfg, cfg.clone()
 
 
 if __name__ == "__main__":
