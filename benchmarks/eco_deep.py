@@ -12,12 +12,8 @@ clock.
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,9 +22,7 @@ import numpy as np
 import tyro
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from mdnet import BOX, write_video
-
-Result = dict[str, list[float]]
+from beside_upstream import BOX, ROOT, Result, largest_difference, measured, set_threads, timed, write_video
 
 
 @dataclass(frozen=True)
@@ -73,14 +67,14 @@ def main(options: Options) -> None:
                     runs["pytracking"].append(measured(theirs, images, folder, threads))
             for name, results in runs.items():
                 if results:
-                    other = runs["this project"][0]["boxes"] if name == "pytracking" else None
+                    other = runs["this project"][0] if name == "pytracking" else None
                     row(name, threads, results, other)
 
 
-def row(name: str, threads: int, results: list[Result], other: list[float] | None) -> None:
+def row(name: str, threads: int, results: list[Result], other: Result | None) -> None:
     """Print a program's runs: the best of each frame, then the mean over frames, which some learn in."""
     wall, cpu = (np.min([r[key] for r in results], axis=0) for key in ("seconds", "cpu"))
-    shown = "" if other is None else f"{np.abs(np.subtract(results[0]['boxes'], other)).max():.1e}"
+    shown = "" if other is None else f"{largest_difference(results[0], other):.1e}"
     print(
         f"| {name} | {threads} | {wall[0]:.2f} | {cpu[0]:.2f} | {1e3 * wall[1:].mean():.0f} "
         f"| {1e3 * cpu[1:].mean():.0f} | {shown} |",
@@ -88,58 +82,30 @@ def row(name: str, threads: int, results: list[Result], other: list[float] | Non
     )
 
 
-def measured(command: list[str], images: list[str], folder: str, threads: int) -> Result:
-    """Run a program in a process of its own; its first line of arguments is followed by OUT.json and the images."""
-    out = Path(folder) / "out.json"
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
-    environment["OPENBLAS_NUM_THREADS"] = str(threads)
-    finished = subprocess.run(
-        [sys.executable, *command, str(out), *images],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if finished.returncode:
-        sys.exit(f"{command[0]} failed:\n{finished.stderr}")
-    result: Result = json.loads(out.read_text())
-    return result
-
-
 def only(_: str, weights: str, threads: str, dropout: str, box: str, out: str, *images: str) -> None:
     """Time this project's deep ECO: the child process."""
-    import torch
-
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-    from teachers.base import Task
+    sys.path.insert(0, str(ROOT))
+    from teachers.base import Box, Image, Task
     from teachers.eco.deep import EcoDeep
 
-    torch.set_num_threads(int(threads))
-    cv2.setNumThreads(int(threads))
+    set_threads(threads)
     teacher = EcoDeep(Path(weights), dropout=dropout == "1", division="true")
-    first = np.array([float(v) for v in box.split(",")], np.float32)
-    task = Task("bench", len(images))
-    image = cv2.imread(images[0])
+    first, task = np.array([float(v) for v in box.split(",")], np.float32), Task("bench", len(images))
+
+    def step(t: int, image: Image) -> Box:
+        return teacher.track(image) if t else teacher.start(image, first, task)
+
     # Compiled code is read from its cache, or compiled, once per machine.
-    teacher.start(image, first, task)
-    for _ in range(10):
-        teacher.track(image)
-    seconds, cpu, boxes = [], [], []
-    for t, path in enumerate(images):
-        image = cv2.imread(path)
-        began = time.perf_counter(), time.process_time()
-        boxes.append(teacher.track(image) if t else teacher.start(image, first, task))
-        seconds.append(time.perf_counter() - began[0])
-        cpu.append(time.process_time() - began[1])
-    content = {"seconds": seconds, "cpu": cpu, "boxes": np.asarray(boxes, float).tolist()}
-    Path(out).write_text(json.dumps(content))
+    for t in range(11):
+        step(t, cv2.imread(images[0]))
+    timed(images, cv2.imread, step, out)
 
 
 def write_weights(path: Path) -> Path:
     """Random weights of the published shapes, scaled so that activations neither vanish nor explode."""
     import torch
 
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    sys.path.insert(0, str(ROOT))
     from teachers.eco.deep.network import TwoNetworks
 
     generator = torch.Generator().manual_seed(0)

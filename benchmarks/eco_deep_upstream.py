@@ -11,9 +11,7 @@ Usage: python benchmarks/eco_deep_upstream.py CHECKOUT WEIGHTS THREADS DROPOUT(0
 from __future__ import annotations
 
 import importlib
-import json
 import sys
-import time
 import types
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +19,7 @@ from typing import Any
 
 import cv2
 import torch
+from beside_upstream import set_threads, timed
 
 
 def module(name: str, **members: object) -> None:
@@ -102,25 +101,21 @@ def load(checkout: str, weights: str, dropout: bool) -> Any:  # noqa: ANN401 - t
 
 
 def main() -> None:
-    """Run it and write {"seconds": [...], "cpu": [...], "boxes": [...]}: the start's, then each frame's."""
+    """Run it and write the seconds of the start and of each frame, and the boxes."""
     checkout, weights, threads, dropout, box, out, *images = sys.argv[1:]
     out_path = Path(out).resolve()
-    torch.set_num_threads(int(threads))
-    cv2.setNumThreads(int(threads))
+    set_threads(threads)
     eco = load(checkout, weights, dropout == "1")
     torch.manual_seed(0)
     first = [float(v) for v in box.split(",")]
-    seconds, cpu, boxes = [], [], []
-    for t, path in enumerate(images):
-        image = cv2.cvtColor(cv2.imread(path), cv2.COLOR_BGR2RGB)
-        began = time.perf_counter(), time.process_time()
-        if t == 0:
-            eco.initialize(image, {"init_bbox": first})
-        else:
-            boxes.append(eco.track(image)["target_bbox"])
-        seconds.append(time.perf_counter() - began[0])
-        cpu.append(time.process_time() - began[1])
-    out_path.write_text(json.dumps({"seconds": seconds, "cpu": cpu, "boxes": [first, *boxes]}))
+
+    def step(t: int, image: Any) -> Any:  # noqa: ANN401 - the checkout's
+        if t:
+            return eco.track(image)["target_bbox"]
+        eco.initialize(image, {"init_bbox": first})
+        return first
+
+    timed(images, lambda path: cv2.cvtColor(cv2.imread(path), cv2.COLOR_BGR2RGB), step, out_path)
 
 
 if __name__ == "__main__":

@@ -9,12 +9,8 @@ random, which costs the same. The authors' code needs scikit-learn, PyYAML, Pill
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +18,8 @@ import cv2
 import numpy as np
 import tyro
 
-BOX = (90.0, 80.0, 48.0, 64.0)
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from beside_upstream import BOX, ROOT, Result, largest_difference, measured, set_threads, timed, write_video
 
 
 @dataclass(frozen=True)
@@ -59,13 +56,13 @@ def main(options: Options) -> None:
                 script = str(Path(__file__).with_name("mdnet_upstream.py"))
                 given = [str(options.checkout), str(weights), str(options.upstream_batch), str(threads), "0"]
                 theirs = measured([script, *given, ",".join(map(str, BOX))], images, folder, threads)
-                difference = np.abs(np.subtract(ours["boxes"], theirs["boxes"])).max()
-                row(f"py-MDNet, batches of {options.upstream_batch}", threads, theirs, float(difference))
+                name = f"py-MDNet, batches of {options.upstream_batch}"
+                row(name, threads, theirs, largest_difference(ours, theirs))
 
 
-def row(name: str, threads: int, result: dict[str, list[float]], difference: float | None) -> None:
-    """Print a measurement; result["times"] holds when the start began, when it ended, and each frame's end."""
-    seconds = np.diff(result["times"])
+def row(name: str, threads: int, result: Result, difference: float | None) -> None:
+    """Print a measurement."""
+    seconds = np.array(result["seconds"])
     shown = "" if difference is None else f"{difference:.1e}"
     print(
         f"| {name} | {threads} | {seconds[0]:.1f} | {np.median(seconds[1:]):.3f} | {seconds[1:].sum():.2f} | {shown} |",
@@ -73,69 +70,29 @@ def row(name: str, threads: int, result: dict[str, list[float]], difference: flo
     )
 
 
-def measured(command: list[str], images: list[str], folder: str, threads: int) -> dict[str, list[float]]:
-    """Run a program in a process of its own; its first line of arguments is followed by OUT.json and the images."""
-    out = Path(folder) / "out.json"
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
-    finished = subprocess.run(
-        [sys.executable, *command, str(out), *images],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if finished.returncode:
-        sys.exit(f"{command[0]} failed:\n{finished.stderr}")
-    result: dict[str, list[float]] = json.loads(out.read_text())
-    return result
-
-
 def only(weights: str, threads: str, out: str, *images: str) -> None:
     """Time this project's MDNet: the child process."""
-    import torch
-
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-    from teachers.base import Task
+    sys.path.insert(0, str(ROOT))
+    from teachers.base import Box, Task
     from teachers.mdnet import Mdnet
 
-    torch.set_num_threads(int(threads))
-    cv2.setNumThreads(int(threads))
+    set_threads(threads)
     teacher = Mdnet(Path(weights))
-    times = [time.perf_counter()]
-    boxes = []
-    for t, path in enumerate(images):
+    first, task = np.array(BOX, np.float32), Task("bench", len(images))
+
+    def step(t: int, path: str) -> Box:
+        # Reading counts, as it does in py-MDNet, whose loop cannot be timed without it.
         image = cv2.imread(path)
-        boxes.append(
-            teacher.track(image)
-            if t
-            else teacher.start(image, np.array(BOX, np.float32), Task("bench", len(images)))
-        )
-        times.append(time.perf_counter())
-    Path(out).write_text(json.dumps({"times": times, "boxes": np.asarray(boxes, float).tolist()}))
+        return teacher.track(image) if t else teacher.start(image, first, task)
 
-
-def write_video(folder: Path, length: int) -> list[str]:
-    """A textured target that moves over a textured background, 640 x 360."""
-    r = np.random.default_rng(0)
-    ground = cv2.resize(r.integers(0, 256, (45, 80, 3), dtype=np.uint8), (640, 360))
-    target = cv2.resize(
-        r.integers(0, 256, (8, 6, 3), dtype=np.uint8), (48, 64), interpolation=cv2.INTER_NEAREST
-    )
-    paths = []
-    for t in range(length):
-        noise = r.integers(-6, 7, ground.shape)
-        frame = np.clip(ground + noise, 0, 255).astype(np.uint8)
-        frame[80 + t : 144 + t, 90 + 3 * t : 138 + 3 * t] = target
-        paths.append(str(folder / f"{t:04d}.png"))
-        cv2.imwrite(paths[-1], frame)
-    return paths
+    timed(images, str, step, out)
 
 
 def write_weights(path: Path) -> Path:
     """Random weights of the published shapes, scaled so that activations neither vanish nor explode."""
     import torch
 
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    sys.path.insert(0, str(ROOT))
     from teachers.mdnet.network import Network
 
     generator = torch.Generator().manual_seed(0)

@@ -8,7 +8,6 @@ Usage: python benchmarks/mdnet_upstream.py CHECKOUT WEIGHTS BATCH THREADS SEED X
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import sys
@@ -19,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from beside_upstream import write
 
 
 class Clocked(list[str]):
@@ -34,7 +34,7 @@ class Clocked(list[str]):
 
 
 def main() -> None:
-    """Run it and write {"times": [...], "boxes": [...]}; times: the start's beginning, then each end."""
+    """Run it and write the seconds of the start and of each frame, and the boxes."""
     checkout, weights, batch, threads, seed, box, out, *images = sys.argv[1:]
     images = [str(Path(i).resolve()) for i in images]
     out_path, weights = Path(out).resolve(), str(Path(weights).resolve())
@@ -62,7 +62,7 @@ def main() -> None:
     _, boxes, _ = run_tracker.run_mdnet(paths, first)
     # The first image is asked for before the start, every other one when its frame begins.
     times = [began, *paths.times[1:], time.perf_counter()]
-    out_path.write_text(json.dumps({"times": times, "boxes": np.asarray(boxes).tolist()}))
+    write(out_path, {"seconds": np.diff(times).tolist(), "boxes": np.asarray(boxes).tolist()})
 
 
 if __name__ == "__main__":
