@@ -450,14 +450,14 @@ def test_winograd_is_the_direct_convolution(
     assert (found - expected).abs().max() < 3e-5
 
 
-@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize(("packed", "inputs"), [(True, 256), (True, 520), (False, 256)])
 def test_the_products_do_not_depend_on_what_was_multiplied_before(
-    packed: bool, monkeypatch: pytest.MonkeyPatch
+    packed: bool, inputs: int, monkeypatch: pytest.MonkeyPatch
 ):
     if packed and not products.has_onednn():
         pytest.skip("this PyTorch has no oneDNN")
     monkeypatch.setattr(products, "has_onednn", lambda: packed)
-    weights, rows = torch.randn(4, 256, 256), torch.randn(700, 4, 256)
+    weights, rows = torch.randn(4, 256, inputs), torch.randn(700, 4, inputs)
     used = Positions(weights)
     for threads in (1, 2, 1):
         torch.set_num_threads(threads)

@@ -14,6 +14,8 @@ from torch import Tensor
 
 from teachers.siamrpn import products
 
+_MOST_INPUTS = 512
+"""Of one call. With more (ResNet's last level), oneDNN adds in another order in it, and it saves 7 % only."""
 _CHEAP_TO_FILL = 256
 """Rows of zeros that cost no more than reordering: 256 x 256 to 512 x 512 matrices, 25 to 60 ms for 36 of them."""
 
@@ -21,9 +23,10 @@ _CHEAP_TO_FILL = 256
 class Positions:
     """One matrix per position, multiplied with the rows of that position.
 
-    oneDNN wants the matrices in an order that depends on the number of rows and of threads (two orders, seen over
-    all of this package's networks), and takes 50 times longer on finding another. Only one is held, for search
-    regions; the few rows of an exemplar are filled up with zeros to the number whose order is held.
+    oneDNN wants the matrices in an order that depends on the numbers of rows and of threads (one of two for each of
+    this package's layers), and takes up to 50 times longer where it finds the other. Only one is held, the search
+    region's: a second one would double the memory. An exemplar's few rows are filled up with zeros to as many as
+    the held order is for.
 
     Args:
         weights: (positions, outputs, inputs), float32; not kept where oneDNN reorders it.
@@ -31,15 +34,18 @@ class Positions:
 
     def __init__(self, weights: Tensor) -> None:
         self.positions, self.outputs, self.inputs = weights.shape
-        self._weights = weights.flatten(0, 1)[:, :, None, None] if products.has_onednn() else weights.mT
+        self._together = products.has_onednn() and self.inputs <= _MOST_INPUTS
+        self._apart = [] if self._together else [products.packed(w) for w in weights]
+        self._weights = weights.flatten(0, 1)[:, :, None, None] if self._together else torch.empty(0)
         self._threads = 0
         self._made_for = 0
         self._as_many: dict[int, int] = {}
 
     def __call__(self, x: Tensor) -> Tensor:
         """(rows, positions, inputs) to (rows, positions, outputs)."""
-        if not products.has_onednn():
-            return torch.bmm(x.transpose(0, 1), self._weights).transpose(0, 1)
+        if not self._together:
+            pairs = zip(x.unbind(1), self._apart, strict=True)
+            return torch.stack([products.times(rows, weight) for rows, weight in pairs], 1)
         rows = len(x)
         filled = self._fitting(rows)
         x = F.pad(x, (0, 0, 0, 0, 0, filled - rows)) if filled > rows else x
