@@ -29,6 +29,7 @@ from trainer.options import RecipeName
 SETTINGS = shlex.split(
     "--imagenet none --student.backbone tiny --student.width 256 --optimiser.learning-rate 1e-3 "
     "--optimiser.scaling none --optimiser.decay linear --curriculum.episodes 2 --curriculum.success 0.25 "
+    "--loss.value-weight 0.02 --optimiser.critic-rate 30 "
     "--validation.share 0.2 --validation.every 100 --validation.most 40 --log.every 50 --log.checkpoint 200 "
     "--machine.threads 1"
 )

@@ -264,28 +264,38 @@ class PlainStudent:
         found = plain_losses(Segment(*stacked, bootstrap), 0, self.role == "distilling", self.options.loss)
         self.state = self.state.detach()
         if self.role == "autonomous":
-            return self.options.loss.reinforcement_weight * (found[1] + found[2])
+            own = self.options.loss.value_weight
+            weight = self.options.loss.reinforcement_weight
+            return weight * found[1] + (weight if own is None else own) * found[2]
         return found[0]
 
 
-@pytest.mark.parametrize("recipe", ["tras", "tras-kd-gt", "tras-no-curr"])
-def test_updates_are_those_of_students_that_learn_one_by_one(windows, recipe):
+@pytest.mark.parametrize(
+    ("recipe", "value_weight", "critic_rate"),
+    [("tras", None, 1.0), ("tras", 0.3, 5.0), ("tras-kd-gt", None, 1.0), ("tras-no-curr", None, 1.0)],
+)
+def test_updates_are_those_of_students_that_learn_one_by_one(windows, recipe, value_weight, critic_rate):
     options = run_options(
         recipe=recipe,
         segment=3,
         episode=EpisodeOptions(mirror=0.5, reverse=0.5, shake=0.05),
-        loss=LossOptions(reinforcement_weight=0.1, weight_decay=0.0),
+        loss=LossOptions(reinforcement_weight=0.1, value_weight=value_weight, weight_decay=0.0),
+        optimiser=OptimiserOptions(learning_rate=1e-2, scaling="none", updates=8, critic_rate=critic_rate),
     )
     grows = RECIPES[recipe].curriculum
     learner, now = made(windows, options, grows=grows)
     network = first_student(options)
     plain = [PlainStudent(network, windows, options, s, grows) for s in range(options.students)]
-    optimiser = torch.optim.RAdam(network.parameters(), lr=1e-2)
+    critic = set(network.critic.parameters())
+    others = [p for p in network.parameters() if p not in critic]
+    optimiser = torch.optim.RAdam(others, lr=1e-2)
+    judging = torch.optim.RAdam(critic, lr=1e-2 * critic_rate)
     for _ in range(7):
         noise = learner._noise()
-        optimiser.zero_grad()
+        network.zero_grad()
         sum(p.segment(noise[:, s]) for s, p in enumerate(plain)).div(options.students).backward()
         optimiser.step()
+        judging.step()
         learner.update()
         torch.testing.assert_close(now.box, torch.stack([p.box for p in plain]), rtol=1e-4, atol=1e-3)
     for (name, a), b in zip(learner.student.named_parameters(), network.parameters(), strict=True):
@@ -665,6 +675,8 @@ def test_every_choice_is_in_the_page_of_deviations(group):
         ({"episode": EpisodeOptions(smallest_box=0)}, "episode.smallest_box is 0"),
         ({"validation": ValidationOptions(share=1.0)}, "validation.share is 1.0"),
         ({"optimiser": OptimiserOptions(learning_rate=-1)}, "optimiser.learning_rate is -1"),
+        ({"optimiser": OptimiserOptions(critic_rate=0)}, "optimiser.critic_rate is 0"),
+        ({"loss": LossOptions(value_weight=-1)}, "loss.value_weight is -1"),
         ({"optimiser": OptimiserOptions(clip_gradient=0)}, "optimiser.clip_gradient is 0"),
         ({"validation": ValidationOptions(patience=0)}, "validation.patience is 0"),
         ({"loss": LossOptions(weight_decay=-1)}, "loss.weight_decay is -1"),

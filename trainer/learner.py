@@ -86,8 +86,13 @@ class Learner:
         imitators = sum(role != "autonomous" for role in recipe.roles) / len(recipe.roles)
         scale = options.students if options.optimiser.scaling == "students" else 1
         self._rate = options.optimiser.learning_rate * scale
+        critic = list(student.critic.parameters())
+        others = [p for name, p in student.named_parameters() if not name.startswith("critic.")]
+        self._factors = 1.0, options.optimiser.critic_rate
         self.optimiser = torch.optim.RAdam(
-            student.parameters(), lr=self._rate, weight_decay=options.loss.weight_decay * imitators
+            [{"params": others}, {"params": critic}],
+            lr=self._rate,
+            weight_decay=options.loss.weight_decay * imitators,
         )
         self.measures = torch.zeros(len(MEASURES), dtype=torch.float64, device=device)
 
@@ -106,17 +111,18 @@ class Learner:
         segment = self._interact()
         found = losses(segment, self._distilling, self.options.loss)
         imitation = torch.where(self._autonomous, torch.zeros_like(found.imitation), found.imitation)
-        reinforced = torch.where(self._autonomous, found.policy + found.value, torch.zeros_like(found.policy))
-        total = (
-            imitation + self.options.loss.reinforcement_weight * reinforced
-        ).sum() / self.options.students
+        weight = self.options.loss.reinforcement_weight
+        own = self.options.loss.value_weight
+        reinforced = weight * found.policy + (weight if own is None else own) * found.value
+        reinforced = torch.where(self._autonomous, reinforced, torch.zeros_like(reinforced))
+        total = (imitation + reinforced).sum() / self.options.students
         self.optimiser.zero_grad(set_to_none=False)
         total.backward()  # type: ignore[no-untyped-call]  # PyTorch's own
         stop = self._processes.sum_gradients(self.student.parameters(), stop)
         limit = self.options.optimiser.clip_gradient
         norm = nn.utils.clip_grad_norm_(self.student.parameters(), math.inf if limit is None else limit)
-        for group in self.optimiser.param_groups:
-            group["lr"] = self._rate * self._decay()
+        for group, factor in zip(self.optimiser.param_groups, self._factors, strict=True):
+            group["lr"] = self._rate * factor * self._decay()
         self.optimiser.step()
         self.updates += 1
         self._measure(segment, found.imitation, found.policy, found.value, norm)

@@ -71,6 +71,8 @@ class LossOptions:
     """γ, the discount of later rewards."""
     reinforcement_weight: float = 1e-3
     """Factor of L_π + L_v."""
+    value_weight: float | None = None
+    """Factor of L_v where it is to differ from L_π's; None: the same."""
     weight_decay: float = 1e-4
     """Of L_dist: its gradient on a weight is this times the weight, times the share of students that imitate."""
     clip_targets: bool = True
@@ -111,6 +113,8 @@ class OptimiserOptions:
     """The paper's, of each asynchronous student."""
     scaling: Literal["students", "none"] = "students"
     """A synchronous update stands for one of every student: multiply the rate by their number, or not."""
+    critic_rate: float = 1.0
+    """The value head's rate, in rates of the other weights: returns reach 31, and a step is about one rate long."""
     decay: Literal["none", "linear", "cosine"] = "none"
     """Lower the rate to zero until the last update."""
     updates: int = 1_000_000
@@ -218,12 +222,14 @@ class TrainOptions:
             ("loss.gamma", 0 <= self.loss.gamma <= 1, "in [0, 1]"),
             ("loss.sigma_floor", self.loss.sigma_floor > 0, "positive"),
             ("loss.reinforcement_weight", self.loss.reinforcement_weight >= 0, "at least 0"),
+            ("loss.value_weight", _at_least(self.loss.value_weight, 0), "at least 0, or None"),
             ("loss.weight_decay", self.loss.weight_decay >= 0, "at least 0"),
             ("curriculum.start", self.curriculum.start >= 1, "at least 1"),
             ("curriculum.step", self.curriculum.step >= 1, "at least 1"),
             ("curriculum.episodes", self.curriculum.episodes >= 1, "at least 1"),
             ("curriculum.success", 0 <= self.curriculum.success <= 1, "a share"),
             ("optimiser.learning_rate", self.optimiser.learning_rate > 0, "positive"),
+            ("optimiser.critic_rate", self.optimiser.critic_rate > 0, "positive"),
             ("optimiser.updates", self.optimiser.updates >= 1, "at least 1"),
             ("optimiser.minutes", _at_least(self.optimiser.minutes, 0), "at least 0, or None"),
             (
