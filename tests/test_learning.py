@@ -3,11 +3,14 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 import time
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -301,6 +304,21 @@ def test_updates_are_those_of_students_that_learn_one_by_one(windows, recipe, va
     for (name, a), b in zip(learner.student.named_parameters(), network.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4, msg=name)
     assert [c.horizon for c in now.curricula] == [p.curriculum.horizon for p in plain]
+
+
+@pytest.mark.skipif(
+    not shutil.which("g++") or not Path(sysconfig.get_path("include"), "Python.h").is_file(),
+    reason="torch.compile needs a C++ compiler and Python's headers on the CPU",
+)
+def test_a_compiled_network_learns_the_same(windows):
+    plain, _ = made(windows, run_options())
+    compiled, _ = made(windows, run_options(machine=MachineOptions(device="cpu", readers=1, compile=True)))
+    for _ in range(3):
+        plain.update()
+        compiled.update()
+    pairs = zip(plain.student.named_parameters(), compiled.student.parameters(), strict=True)
+    for (name, a), b in pairs:
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4, msg=name)
 
 
 def test_frames_without_target_are_in_no_loss(windows):
