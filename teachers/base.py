@@ -80,13 +80,19 @@ class Teacher(Protocol):
     """Tracks one video at a time; an instance is used for many videos, one after the other.
 
     Attributes:
-        version: Raised whenever the teacher's boxes change, so that journals of earlier runs are not reused.
         needs_images: False for a teacher that never looks at an image; the caller then decodes none and
             passes None.
     """
 
-    version: ClassVar[int]
     needs_images: ClassVar[bool]
+
+    @property
+    def version(self) -> int:
+        """Raised whenever the teacher's boxes change, so that journals of earlier runs are not reused.
+
+        An attribute of the class; of the instance as well where it depends on more than the code.
+        """
+        ...
 
     def start(self, image: Image | None, box: Box, task: Task) -> Box:
         """Forget the previous video and learn the target of this one.

@@ -21,6 +21,7 @@ from datasets import open_dataset
 from datasets.command_line import guarded
 from datasets.errors import DataError
 from datasets.results import ResultsFolder, write_results
+from teachers import registry
 from teachers.base import TeacherError
 from trainer.evaluate.command import Evaluate
 from trainer.evaluate.measures import CENTRE_THRESHOLDS, above, measured, overlap_thresholds, within
@@ -663,6 +664,17 @@ def test_what_a_tracker_was_made_with_knows_its_files(tmp_path):
     write_results(tmp_path / "results", "Other", "v", [[1, 2, 3, 5]])
     assert spec.recipe() == before
     write_results(tmp_path / "results", "ECO", "v", [[1, 2, 3, 5]])
+    assert spec.recipe() != before
+
+
+def test_what_a_tracker_was_made_with_knows_the_versions_of_the_teachers_beside_it(tmp_path, monkeypatch):
+    (tmp_path / "w").write_bytes(b"1")
+    (spec,) = parse_trackers(("trasfust",), Defaults(tmp_path / "w", ("kcf", "fast=mosse")))
+    before = spec.recipe()
+    assert before["beside"] == {
+        name: registry.version_of(use) for name, use in (("kcf", "kcf"), ("fast", "mosse"))
+    }
+    monkeypatch.setattr("teachers.kcf.Kcf.version", 99)
     assert spec.recipe() != before
 
 

@@ -429,6 +429,18 @@ def test_a_teacher_of_the_registry_like_any_other(weights, tmp_path):
         registry.create("tras", {"weights": str(weights), "device": "abacus"})
 
 
+def test_the_version_of_the_boxes_is_also_that_of_the_teachers_beside(student, monkeypatch):
+    def versions(teachers):
+        name, teacher = next(iter(teachers.items()))
+        found = TrastTracker(Inference(student), name, teacher), TrasfustTracker(Inference(student), teachers)
+        return [tracker.version for tracker in found]
+
+    before = versions({"A": Scripted(script(1))})
+    assert before == versions({"A": Scripted(script(2))})
+    monkeypatch.setattr(Scripted, "version", 2)
+    assert not set(before) & set(versions({"A": Scripted(script(1))}))
+
+
 def test_teachers_as_they_are_written():
     assert pool.named(["kcf", "fast=csrt,padding=2", "recorded:/r/GOT/ECO"], "otb") == {
         "kcf": {"use": "kcf"},

@@ -59,8 +59,20 @@ class TrackerSpec:
             "use": self.use,
             "options": json.loads(json.dumps(self.options, default=str)),
             "version": registry.version_of(self.use),
+            "beside": _versions(self.options),
             "files": {str(path): _digest(path) for path in sorted(set(_named(self.options)))},
         }
+
+
+def _versions(options: Mapping[str, Any]) -> dict[str, int]:
+    """The versions of the boxes of the teachers that a tracker has beside it."""
+    given = options.get("teachers") or options.get("teacher")
+    if not given:
+        return {}
+    from trainer.trackers import pool  # see `parse_trackers`
+
+    beside = pool.named([given] if isinstance(given, str) else given)
+    return {name: registry.version_of(str(o.get("use", name))) for name, o in beside.items()}
 
 
 @dataclass(frozen=True)

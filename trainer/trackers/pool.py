@@ -17,6 +17,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from blake3 import blake3
+
 from teachers import registry
 from teachers.base import Teacher
 from teachers.options import TeacherConfigError
@@ -62,6 +64,20 @@ def create(teachers: Sequence[str] | Named, kind: str | None = None) -> dict[str
         use = options.pop("use", name)
         built[name] = registry.create(str(use), options)
     return built
+
+
+def version_beside(own: int, teachers: Mapping[str, Teacher]) -> int:
+    """The version of a tracker's boxes (see `Teacher.version`), of which the teachers beside it are a part.
+
+    Args:
+        own: The tracker's own.
+        teachers: As `create` builds them.
+
+    Returns:
+        An integer in [0, 2**48).
+    """
+    parts = [str(own), *(f"{name} {teacher.version}" for name, teacher in teachers.items())]
+    return int.from_bytes(blake3("\0".join(parts).encode()).digest(6), "little")
 
 
 def _read(text: str, kind: str | None) -> tuple[str, dict[str, Any]]:

@@ -12,6 +12,7 @@ from trainer.beside import Beside
 from trainer.trackers.choice import GIVEN, Choice, Choices
 from trainer.trackers.inference import Inference, View, checked_start, clipped
 from trainer.trackers.memory import Memory
+from trainer.trackers.pool import version_beside
 
 
 class TrasfustTracker(Choices):
@@ -31,13 +32,14 @@ class TrasfustTracker(Choices):
         failed: Why teachers are out of the current video, by name.
     """
 
-    version: ClassVar[int] = 1
+    version: int = 1
     needs_images: ClassVar[bool] = True
 
     def __init__(self, inference: Inference, teachers: Mapping[str, Teacher]) -> None:
         super().__init__()
         self._inference = inference
         self._beside = Beside(teachers)
+        self.version = version_beside(self.version, teachers)
         self._before: Image | None = None
         self._boxes: dict[str, Box] = {}
         self._memories: dict[str, Memory] = {}

@@ -9,6 +9,7 @@ from trainer.beside import Beside
 from trainer.trackers.choice import GIVEN, STUDENT, Choice, Choices
 from trainer.trackers.inference import Inference, View, checked_start, clipped
 from trainer.trackers.memory import Memory
+from trainer.trackers.pool import version_beside
 
 
 class TrastTracker(Choices):
@@ -31,7 +32,7 @@ class TrastTracker(Choices):
         failed: Why the teacher is out of the current video, by its name; empty while it runs.
     """
 
-    version: ClassVar[int] = 1
+    version: int = 1
     needs_images: ClassVar[bool] = True
 
     def __init__(self, inference: Inference, name: str, teacher: Teacher) -> None:
@@ -41,6 +42,7 @@ class TrastTracker(Choices):
         self._inference = inference
         self._name = name
         self._beside = Beside({name: teacher})
+        self.version = version_beside(self.version, {name: teacher})
         self._before: Image | None = None
         self._box: Box | None = None
         self._teacher_box: Box | None = None
