@@ -35,10 +35,10 @@ SETTINGS = shlex.split(
 )
 
 
-def baselines(spec: str) -> dict[str, float]:
+def baselines(spec: str, exclude: Path | None = None) -> dict[str, float]:
     """Mean overlap after frame 0 of the box that stays, and of the one that keeps its first true motion."""
     stays, glides = [], []
-    for video in open_dataset(spec):
+    for video in open_dataset(spec, exclude):
         truth, counts = video.ground_truth, ~video.absent[1:]
         glide = truth[0] + np.arange(len(truth))[:, None] * (truth[1] - truth[0])
         glide[:, 2:] = np.maximum(glide[:, 2:], 1)
