@@ -57,7 +57,7 @@ class SiamRPNBatch:
         slots: How many videos at once.
     """
 
-    version: int = 1
+    version: int = 2
 
     def __init__(self, tracker: Tracker, slots: int) -> None:
         if slots < 1:

@@ -137,8 +137,8 @@ def _big() -> nn.Module:
 
 
 _ALEX = Tuning(penalty_k=0.16, influence=0.40, rate=0.30, search=287)
-# It finds the place better than the size: changes of form are punished more, and the size follows more slowly.
-_SLIM = Tuning(penalty_k=0.50, influence=0.40, rate=0.08, search=255)
+# It finds the place better than the size: changes of form are punished more, and the size follows slowly (slim.json).
+_SLIM = Tuning(penalty_k=0.50, influence=0.40, rate=0.02, search=255)
 _R50 = Tuning(penalty_k=0.05, influence=0.42, rate=0.38, search=255, base=8)
 _VOT = Tuning(penalty_k=0.04, influence=0.44, rate=0.45, search=271, rounding="even")
 
