@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
-from scratch_project import ENVIRONMENT, make, own_params
+from scratch_project import DVC, ENVIRONMENT, make, own_params
 from table2 import SETTINGS, baselines, output, spread
 
 from datasets import open_dataset
@@ -112,10 +112,7 @@ class Command:
             params["teachers"] = {teacher: {} for teacher in TEACHERS}
             params["select"]["betas"] = [0.5]
             make(project, params)
-            stages = ["index", *(f"track {teacher}" for teacher in TEACHERS), "select", "pack"]
-            for stage in stages:
-                command = [sys.executable, "-m", *f"pipeline.{stage}".split()]
-                subprocess.run(command, cwd=project, env=ENVIRONMENT, check=True)
+            subprocess.run([*DVC, "repro", "pack"], cwd=project, env=ENVIRONMENT, check=True)
         return made
 
     def _run(self, folder: Path, seed: int) -> Path:

@@ -1,7 +1,8 @@
 """FHOG's loops: differences, votes, and cells brought to the features.
 
 All are in one module, because a compiled function may call only those of its own (see `compiled`): grey and colour
-windows differ in how a pixel's gradient is found, not in how it votes.
+windows differ in how a pixel's gradient is found, not in how it votes. That search stands twice, because in one for
+both a grey window would pay for the comparison of channels.
 """
 
 from __future__ import annotations
