@@ -403,6 +403,31 @@ def test_a_mirrored_and_reversed_clip_shows_the_same_mirrored_and_reversed(windo
     assert start[3] == 1.0 and torch.isclose(start[0], clip.truth[0, 0] + 0.1 * clip.truth[0, 2])
 
 
+def test_a_turned_and_hurried_clip_shows_the_same_turned_and_hurried(windows):
+    drawn = plan(EpisodeOptions(turn=1.0, hurry=1.0), windows, 0, 0, 0, 1)
+    assert drawn.quarters in (1, 2, 3) and drawn.hurried
+    shown = [0, 2, 0, 2]
+    window = windows.window(drawn.window)
+    for quarters in (1, 2, 3):
+        turned = dataclasses.replace(drawn, quarters=quarters)
+        clip = load(windows, turned, 4, EpisodeOptions(), CPU)
+        for t in range(4):
+            crop = crop_batch(
+                [clip.images[t]], clip.windows[t, None], clip.sizes[t, None], clip.truth[t, None]
+            )
+            one = slice(shown[t], shown[t] + 1)
+            regions, sizes, truth = (
+                torch.from_numpy(values[one])
+                for values in (window.regions, window.image_size, window.ground_truth)
+            )
+            plain = crop_batch([torch.from_numpy(window.image(shown[t]))], regions, sizes, truth)
+            expected = plain.rot90(quarters, (2, 3))
+            # Corners that round the other way shift it by half a pixel.
+            assert (crop - expected).abs().mean() < 0.05
+        wide = quarters % 2
+        assert clip.sizes[0].tolist() == window.image_size[0][:: -1 if wide else 1].tolist()
+
+
 def test_the_curriculum_grows_with_success_alone():
     c = Curriculum(CurriculumOptions(start=2, step=3, episodes=2, success=0.5), most=9)
     c.finish(0.3, 0.1 + 0.2)  # equal but for rounding

@@ -9,6 +9,7 @@ from torch import nn
 
 from datasets.errors import DataError
 from trainer.backbones import ResNet18, load_imagenet, make_backbone
+from trainer.matching import correlation, surroundings
 from trainer.student import LSTMState, Student, StudentOptions, load_student, read_about, save_student
 
 torch.set_num_threads(1)
@@ -47,6 +48,25 @@ def test_every_backbone_gives_cells_of_32_pixels(backbone):
     out = student(*crops(3, 64), student.initial_state(3))
     assert out.action.shape == (3, 4) and out.value.shape == (3,) and out.state.cell.shape == (3, 8)
     assert student.backbone(crops(1, 64)[0]).shape == (1, student.backbone.channels, 2, 2)
+
+
+def test_matching_finds_where_a_cell_went():
+    before = torch.zeros(2, 5, 6, 6)
+    now = torch.zeros(2, 5, 6, 6)
+    before[0, :, 2, 3] = now[0, :, 1, 5] = torch.arange(1.0, 6.0)  # one up, two to the right
+    before[1, :, 0, 0] = now[1, :, 3, 0] = 1.0  # further than is looked
+    found = correlation(before, now, surroundings(6, 2)).reshape(2, 5, 5, 6, 6)
+    assert found[0, 2 - 1, 2 + 2, 2, 3] == 55.0
+    assert found[0].count_nonzero() == 1 and found[1].count_nonzero() == 0
+
+
+def test_matching_takes_crops_of_its_size_and_saves_no_table(tmp_path):
+    student = Student(StudentOptions(backbone="matching", width=8, crop_size=64)).eval()
+    assert not any("around" in name for name in student.state_dict())
+    save_student(tmp_path / "s.safetensors", student)
+    again = load_student(tmp_path / "s.safetensors").eval()
+    state = student.initial_state(3)
+    assert torch.equal(student(*crops(3, 64), state).action, again(*crops(3, 64), state).action)
 
 
 def test_students_of_a_batch_do_not_see_each_other(tiny):

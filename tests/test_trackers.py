@@ -547,7 +547,7 @@ def test_a_student_of_broken_numbers_fails_the_video(student):
         run(TrasTracker(Inference(broken)), video(frames=3))
 
 
-@pytest.mark.parametrize("backbone", ["tiny", "small", "resnet18"])
+@pytest.mark.parametrize("backbone", ["tiny", "small", "matching", "resnet18"])
 @pytest.mark.parametrize("onednn", [True, False])
 def test_packing_changes_rounding_only(backbone, onednn, monkeypatch):
     for module in ("teachers.siamrpn.products", "trainer.trackers.packed"):

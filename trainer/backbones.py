@@ -1,7 +1,8 @@
-"""The convolutional branch of the student: the paper's ResNet-18, and smaller ones for small machines.
+"""The convolutional part of the student: the paper's ResNet-18, and smaller ones for small machines.
 
-Every backbone maps crops (N, 3, S, S) to features (N, channels, S / 32, S / 32). ResNet-18's parameters have
-torchvision's names, so that published weights fit.
+Every backbone makes numbers of a pair of crops (`pair`). But for `matching` they see either crop by itself, and map
+crops (N, 3, S, S) to features (N, channels, S / 32, S / 32). ResNet-18's parameters have torchvision's names, so that
+published weights fit.
 """
 
 from __future__ import annotations
@@ -16,15 +17,40 @@ from torch import Tensor, nn
 
 from datasets.errors import DataError
 from teachers.weights import fit, load_state
+from trainer.matching import Matching
 
-BackboneName = Literal["resnet18", "small", "tiny"]
-"""resnet18 is the paper's; small and tiny are plain convolutions that learn from scratch on a CPU."""
+BackboneName = Literal["resnet18", "small", "tiny", "matching"]
+"""resnet18 is the paper's; the others learn from scratch on a CPU: small and tiny are plain convolutions, matching
+compares the two crops cell by cell."""
 
 STRIDE = 32
 """Of every backbone: a crop of 128 pixels gives 4 x 4 cells."""
 
 IMAGENET_URL = "https://download.pytorch.org/models/resnet18-f37072fd.pth"
 """Torchvision's ResNet18_Weights.IMAGENET1K_V1; the name ends with the file's SHA-256."""
+
+
+class Branch(nn.Module):
+    """Two branches of the same weights, one for each crop (paper, Section 3.2): `forward` is one of them.
+
+    Args:
+        channels: Of its features.
+        crop_size: S, a multiple of 32.
+
+    Attributes:
+        channels: As given.
+        outputs: Numbers that it makes of a pair of crops.
+    """
+
+    def __init__(self, channels: int, crop_size: int) -> None:
+        super().__init__()
+        self.channels = channels
+        self.outputs = 2 * channels * (crop_size // STRIDE) ** 2
+
+    def pair(self, previous: Tensor, current: Tensor) -> Tensor:
+        """Crops (B, 3, S, S) each to (B, outputs): the previous crop's features, and then the current one's."""
+        before, now = self(torch.cat([previous, current])).flatten(1).chunk(2)
+        return torch.cat([before, now], dim=1)
 
 
 class BasicBlock(nn.Module):
@@ -49,17 +75,15 @@ class BasicBlock(nn.Module):
         return torch.relu(y + (x if self.downsample is None else self.downsample(x)))
 
 
-class ResNet18(nn.Module):
-    """ResNet-18 without average pooling and classifier.
+class ResNet18(Branch):
+    """ResNet-18 without average pooling and classifier, of 512 channels.
 
-    Attributes:
-        channels: 512.
+    Args:
+        crop_size: S, a multiple of 32.
     """
 
-    channels = 512
-
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, crop_size: int = 128) -> None:
+        super().__init__(512, crop_size)
         self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
@@ -80,21 +104,18 @@ class ResNet18(nn.Module):
         return torch.as_tensor(self.layer4(x))
 
 
-class Plain(nn.Module):
+class Plain(Branch):
     """Four convolutions of strides 4, 2, 2 and 2 with ReLU; no normalisation.
 
     The first sees 8x8 pixels at stride 4, which costs a fiftieth of ResNet-18's multiplications.
 
     Args:
         widths: Channels after each.
-
-    Attributes:
-        channels: Of the last.
+        crop_size: S, a multiple of 32.
     """
 
-    def __init__(self, widths: tuple[int, int, int, int]) -> None:
-        super().__init__()
-        self.channels = widths[-1]
+    def __init__(self, widths: tuple[int, int, int, int], crop_size: int) -> None:
+        super().__init__(widths[-1], crop_size)
         self.conv1 = nn.Conv2d(3, widths[0], 8, 4, 2)
         self.conv2 = nn.Conv2d(widths[0], widths[1], 3, 2, 1)
         self.conv3 = nn.Conv2d(widths[1], widths[2], 3, 2, 1)
@@ -110,18 +131,19 @@ class Plain(nn.Module):
         return x
 
 
-Backbone = ResNet18 | Plain
+Backbone = ResNet18 | Plain | Matching
 
-_MAKERS: dict[BackboneName, Callable[[], Backbone]] = {
+_MAKERS: dict[BackboneName, Callable[[int], Backbone]] = {
     "resnet18": ResNet18,
-    "small": lambda: Plain((32, 64, 96, 128)),
-    "tiny": lambda: Plain((16, 32, 64, 64)),
+    "small": lambda size: Plain((32, 64, 96, 128), size),
+    "tiny": lambda size: Plain((16, 32, 64, 64), size),
+    "matching": Matching,
 }
 
 
-def make_backbone(name: BackboneName) -> Backbone:
-    """A backbone with random weights."""
-    return _MAKERS[name]()
+def make_backbone(name: BackboneName, crop_size: int = 128) -> Backbone:
+    """A backbone with random weights, for crops of a multiple of 32 pixels."""
+    return _MAKERS[name](crop_size)
 
 
 def load_imagenet(backbone: Backbone, path: Path | None = None) -> None:

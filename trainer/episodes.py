@@ -30,6 +30,8 @@ class Plan:
         window: Row of the windows to learn from.
         mirrored: Left and right are exchanged.
         reversed: The window runs backwards.
+        quarters: Quarters that it is turned by, to the left.
+        hurried: Every other frame is left out; at the window's end it turns back.
         contrast: Factor of each normalised colour.
         brightness: What is added to each.
         shake: Relative error of the first box, an action.
@@ -38,6 +40,8 @@ class Plan:
     window: int
     mirrored: bool
     reversed: bool
+    quarters: int
+    hurried: bool
     contrast: tuple[float, ...]
     brightness: tuple[float, ...]
     shake: tuple[float, ...]
@@ -92,10 +96,14 @@ def plan(
     mirrored, backwards = (rng.random(2) < [options.mirror, options.reverse]).tolist()
     tint = options.tint * rng.uniform(-1, 1, (2, 3))
     shake = options.shake * rng.standard_normal(4)
+    turned, hurried = (rng.random(2) < [options.turn, options.hurry]).tolist()
+    quarters = int(rng.integers(1, 4))
     return Plan(
         window,
         mirrored,
         backwards and bool(windows.present[window, -1]),
+        quarters if turned else 0,
+        hurried,
         tuple((1 + tint[0]).tolist()),
         tuple(tint[1].tolist()),
         tuple(shake.tolist()),
@@ -110,13 +118,18 @@ def load(windows: Windows, plan: Plan, frames: int, options: EpisodeOptions, dev
     """
     n = plan.window
     window = windows.window(n)
-    order = np.arange(windows.length)[:: -1 if plan.reversed else 1]
+    order = _order_of_frames(plan, windows.length)
     regions, sizes = window.regions[order], window.image_size[order].astype(np.float32)
     truth, target = windows.truth[n][order], windows.target[n][order]
-    images = [window.image(int(t)) for t in order[:frames]]
+    decoded = {t: window.image(t) for t in set(order[:frames].tolist())}
+    images = [decoded[t] for t in order[:frames].tolist()]
     if plan.mirrored:
         images = [np.ascontiguousarray(image[:, ::-1]) for image in images]
         regions, truth, target = (_mirrored(boxes, sizes) for boxes in (regions, truth, target))
+    for _ in range(plan.quarters):
+        images = [np.ascontiguousarray(np.rot90(image)) for image in images]
+        regions, truth, target = (_turned(boxes, sizes) for boxes in (regions, truth, target))
+        sizes = np.ascontiguousarray(sizes[:, ::-1])
     start = truth[0] if options.start == "ground-truth" else target[0]
     moved = start + np.asarray(plan.shake, dtype=np.float32) * np.tile(start[2:], 2)
     moved[2:] = np.maximum(moved[2:], options.smallest_box)
@@ -132,9 +145,24 @@ def load(windows: Windows, plan: Plan, frames: int, options: EpisodeOptions, dev
     )
 
 
+def _order_of_frames(plan: Plan, length: int) -> NDArray[np.int64]:
+    order = np.arange(length)[:: -1 if plan.reversed else 1]
+    if plan.hurried:
+        swift = order[::2]
+        order = np.resize(np.concatenate([swift, swift[-2:0:-1]]), length)
+    return order
+
+
 def _mirrored(boxes: Boxes, sizes: NDArray[np.float32]) -> Boxes:
     left = sizes[:, :1] - boxes[:, :1] - boxes[:, 2:3]
     result: Boxes = np.concatenate([left, boxes[:, 1:]], axis=1)
+    return result
+
+
+def _turned(boxes: Boxes, sizes: NDArray[np.float32]) -> Boxes:
+    """Boxes as they lie after a quarter turn to the left of images of these sizes."""
+    x, y, w, h = boxes.T
+    result: Boxes = np.stack([y, sizes[:, 0] - x - w, h, w], axis=1)
     return result
 
 

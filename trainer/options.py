@@ -57,6 +57,10 @@ class EpisodeOptions:
     """Augmentation, not in the paper: share of the episodes shown mirrored, boxes and all."""
     reverse: float = 0.0
     """Augmentation, not in the paper: share of the episodes that run backwards in time."""
+    turn: float = 0.0
+    """Augmentation, not in the paper: share of the episodes shown turned by one, two or three quarters."""
+    hurry: float = 0.0
+    """Augmentation, not in the paper: share of the episodes that run twice as fast, there and back again."""
     tint: float = 0.0
     """Augmentation, not in the paper: contrast and brightness of each colour differ by up to this share per episode."""
     shake: float = 0.0
@@ -217,6 +221,8 @@ class TrainOptions:
             ),
             ("episode.mirror", 0 <= self.episode.mirror <= 1, "a share"),
             ("episode.reverse", 0 <= self.episode.reverse <= 1, "a share"),
+            ("episode.turn", 0 <= self.episode.turn <= 1, "a share"),
+            ("episode.hurry", 0 <= self.episode.hurry <= 1, "a share"),
             ("episode.tint", 0 <= self.episode.tint < 1, "a share"),
             ("episode.shake", self.episode.shake >= 0, "at least 0"),
             ("loss.gamma", 0 <= self.loss.gamma <= 1, "in [0, 1]"),

@@ -64,7 +64,8 @@ class StudentOptions:
     """The network's shape; the defaults are the paper's."""
 
     backbone: BackboneName = "resnet18"
-    """Convolutional branch: resnet18 (the paper's), or small or tiny, which learn from scratch on a CPU."""
+    """Convolutional part: resnet18 (the paper's), or small, tiny or matching, which learn from scratch on a CPU;
+    matching compares the two crops, and learns most from few videos."""
     width: int = 512
     """Neurons of each fully connected layer and of the LSTM."""
     crop_size: int = 128
@@ -89,9 +90,8 @@ class Student(nn.Module):
     def __init__(self, options: StudentOptions | None = None) -> None:
         super().__init__()
         self.options = options = options or StudentOptions()
-        self.backbone = make_backbone(options.backbone)
-        cells = (options.crop_size // STRIDE) ** 2
-        self.fc = nn.Linear(2 * cells * self.backbone.channels, options.width)
+        self.backbone = make_backbone(options.backbone, options.crop_size)
+        self.fc = nn.Linear(self.backbone.outputs, options.width)
         self.fc2 = nn.Linear(options.width, options.width)
         self.lstm = nn.LSTM(options.width, options.width)
         self.actor = nn.Linear(options.width, 4)
@@ -112,9 +112,7 @@ class Student(nn.Module):
 
     def see(self, previous: Tensor, current: Tensor) -> Tensor:
         """The part before the LSTM, which remembers nothing: crops (B, 3, S, S) to (B, width)."""
-        features = self.backbone(torch.cat([previous, current]))
-        before, now = features.flatten(1).chunk(2)
-        x = torch.relu(self.fc(torch.cat([before, now], dim=1)))
+        x = torch.relu(self.fc(self.backbone.pair(previous, current)))
         return torch.relu(self.fc2(x))
 
     def decide(self, x: Tensor, state: LSTMState) -> StudentOutput:
