@@ -565,6 +565,31 @@ def test_killed_at_any_update_and_resumed_it_is_the_same_to_the_bit(
     assert lines(tmp_path / "a") == lines(straight)
 
 
+def test_what_is_kept_is_the_running_mean_of_the_weights(sample, tmp_path, monkeypatch):
+    options = run_options()
+    options = dataclasses.replace(options, optimiser=dataclasses.replace(options.optimiser, average=0.3))
+    mean = {name: value.clone() for name, value in first_student(options).named_parameters()}
+    real = Learner.update
+
+    def watched(self, stop=False):
+        result = real(self, stop)
+        keep = min(0.3, self.updates / (self.updates + 10))
+        for name, value in self.student.named_parameters():
+            mean[name] = keep * mean[name] + (1 - keep) * value.detach()
+        if self.updates == 5 and not (tmp_path / "again").exists():
+            shutil.copytree(tmp_path / "a", tmp_path / "again")  # as if killed, the last checkpoint left
+        return result
+
+    monkeypatch.setattr(Learner, "update", watched)
+    train([sample], tmp_path / "a", options)
+    kept = weights(tmp_path / "a")
+    for name, value in mean.items():
+        torch.testing.assert_close(kept[name], value.detach(), rtol=1e-5, atol=1e-6, msg=name)
+    monkeypatch.setattr(Learner, "update", real)
+    train([sample], tmp_path / "again", TrainOptions(), resume=True)
+    assert same(weights(tmp_path / "again"), kept)
+
+
 def test_ctrl_c_leaves_a_checkpoint_that_goes_on(sample, straight, tmp_path, monkeypatch):
     real = Learner.update
 

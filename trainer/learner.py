@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from trainer.average import Average
 from trainer.interactions import Interactions
 from trainer.losses import Segment, losses, mask
 from trainer.options import RECIPES, TrainOptions
@@ -44,7 +45,7 @@ class Learner:
     """Updates a student from its interactions.
 
     Args:
-        student: On its device.
+        student: On its device; what is learnt is its weights.
         interactions: This process's students.
         numbers: Their numbers among all processes' students.
         options: Of the run.
@@ -94,7 +95,13 @@ class Learner:
             lr=self._rate,
             weight_decay=options.loss.weight_decay * imitators,
         )
+        self._average = Average(student, options.optimiser.average) if options.optimiser.average else None
         self.measures = torch.zeros(len(MEASURES), dtype=torch.float64, device=device)
+
+    @property
+    def result(self) -> Student:
+        """The student to track with: of the weights' running mean where one is asked for."""
+        return self.student if self._average is None else self._average.student
 
     def update(self, stop: bool = False) -> bool:
         """Take t_max steps and make one update.
@@ -125,6 +132,8 @@ class Learner:
             group["lr"] = self._rate * factor * self._decay()
         self.optimiser.step()
         self.updates += 1
+        if self._average is not None:
+            self._average.add(self.student, self.updates)
         self._measure(segment, found.imitation, found.policy, found.value, norm)
         self._interactions.cut()
         return stop
@@ -262,7 +271,8 @@ class Learner:
     def state(self) -> dict[str, Any]:
         """Everything but the students' interactions, for `restore`."""
         return {
-            "student": {k: v.detach().cpu().clone() for k, v in self.student.state_dict().items()},
+            "student": _copied(self.student),
+            "average": None if self._average is None else _copied(self._average.student),
             "optimiser": self.optimiser.state_dict(),
             "updates": self.updates,
             "measures": self.measures.cpu().clone(),
@@ -271,6 +281,12 @@ class Learner:
     def restore(self, state: dict[str, Any]) -> None:
         """Continue where `state` was taken."""
         self.student.load_state_dict(state["student"])
+        if self._average is not None:
+            self._average.restore(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.updates = state["updates"]
         self.measures = state["measures"].to(self.measures.device)
+
+
+def _copied(student: Student) -> dict[str, Tensor]:
+    return {name: value.detach().cpu().clone() for name, value in student.state_dict().items()}

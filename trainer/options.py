@@ -121,6 +121,9 @@ class OptimiserOptions:
     """The value head's rate, in rates of the other weights: returns reach 31, and a step is about one rate long."""
     decay: Literal["none", "linear", "cosine"] = "none"
     """Lower the rate to zero until the last update."""
+    average: float = 0.0
+    """Validate, keep and track with a running mean of the weights, of which an update leaves this share; 0: with the
+    weights themselves, as the paper."""
     updates: int = 1_000_000
     """Updates to make at most."""
     minutes: float | None = None
@@ -236,6 +239,7 @@ class TrainOptions:
             ("curriculum.success", 0 <= self.curriculum.success <= 1, "a share"),
             ("optimiser.learning_rate", self.optimiser.learning_rate > 0, "positive"),
             ("optimiser.critic_rate", self.optimiser.critic_rate > 0, "positive"),
+            ("optimiser.average", 0 <= self.optimiser.average < 1, "a share below 1"),
             ("optimiser.updates", self.optimiser.updates >= 1, "at least 1"),
             ("optimiser.minutes", _at_least(self.optimiser.minutes, 0), "at least 0, or None"),
             (

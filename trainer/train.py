@@ -202,7 +202,7 @@ class _Run:
         learner = self._learner
         began = time.monotonic()
         if self._processes.first:
-            found = validate(learner.student, self._held_out, self._options.episode, self._processes.device)
+            found = validate(learner.result, self._held_out, self._options.episode, self._processes.device)
         found = self._processes.agree(found)
         assert found is not None
         best = self._standing.judge(found.ao, learner.updates)
@@ -226,7 +226,7 @@ class _Run:
             "updates": self._learner.updates,
             "best validation": self._standing.best,
         }
-        save_student(self._out / name, self._learner.student, about)
+        save_student(self._out / name, self._learner.result, about)
 
 
 def first_student(options: TrainOptions, fresh: bool = True) -> Student:
