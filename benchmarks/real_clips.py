@@ -20,23 +20,11 @@ from pathlib import Path
 
 import tyro
 from scratch_project import DVC, ENVIRONMENT, make, own_params
-from table2 import SETTINGS, baselines, output, spread
+from table2 import HELD_OUT, SETTINGS, baselines, output, spread
 
 from datasets import open_dataset
 from datasets.command_line import run_only_command
 from datasets.spec import parse_spec
-
-VARIED = [
-    "--episode.mirror",
-    "0.5",
-    "--episode.reverse",
-    "0.5",
-    "--episode.tint",
-    "0.2",
-    "--episode.shake",
-    "0.05",
-]
-"""Few videos are shown in more ways."""
 
 TEACHERS = ("kcf", "eco")
 
@@ -123,7 +111,7 @@ class Command:
         if (run / "finished").exists():
             return
         # The later of two options that are the same counts.
-        options = [*SETTINGS, *VARIED, "--optimiser.learning-rate", str(self.rate), "--seed", str(seed)]
+        options = [*SETTINGS, *HELD_OUT, "--optimiser.learning-rate", str(self.rate), "--seed", str(seed)]
         options += ["--optimiser.updates", str(self.updates), "--recipe", "tras"]
         if self.first is not None:
             options += ["--init", str(self.first / f"tras-{seed}" / "best.safetensors")]
