@@ -1,4 +1,4 @@
-"""`python -m datasets synth | audit | info | validate`."""
+"""`python -m datasets synth | audit | info | validate | export`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,18 @@ from datasets.audit_command import Audit
 from datasets.command_line import run_command
 from datasets.synthetic.command import Synth
 from datasets.transfer.command import Info, Validate
+from datasets.transfer.export import Export
 
 
 def main() -> int:
     """Run the command line and return the exit code."""
-    commands: dict[str, type] = {"synth": Synth, "audit": Audit, "info": Info, "validate": Validate}
+    commands: dict[str, type] = {
+        "synth": Synth,
+        "audit": Audit,
+        "info": Info,
+        "validate": Validate,
+        "export": Export,
+    }
     return run_command(commands, "python -m datasets", "Source videos and transfer sets on disk.")
 
 

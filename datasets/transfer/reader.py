@@ -67,7 +67,7 @@ class TransferReader:
         read_seal(self.path)
         with open_checked(self.path, (FORMAT,)) as file:
             self.attributes = read_attributes(self.path, file)
-            tables = _load_set(self.path, file)
+            tables = load_set(self.path, file)
             self.content = _record(self.attributes, tables)
             self.pixels = open_pixels(self.path, file, self.attributes)
         self.video_size: NDArray[np.int32] = np.stack(
@@ -191,7 +191,12 @@ def open_pixels(path: Path, file: h5py.File, attributes: dict[str, Any]) -> Pixe
         return Pixels(target, *load_frames(target, frames))
 
 
-def _load_set(path: Path, file: h5py.File) -> dict[str, NDArray[Any]]:
+def load_set(path: Path, file: h5py.File) -> dict[str, NDArray[Any]]:
+    """All arrays of a set but its pixels', by their name in the format.
+
+    Raises:
+        DataError: If one is missing or unreadable.
+    """
     try:
         return {a.name: file[a.name][()] for a in ARRAYS}
     except (KeyError, OSError) as error:
