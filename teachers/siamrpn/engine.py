@@ -57,7 +57,7 @@ class SiamRPNBatch:
         slots: How many videos at once.
     """
 
-    version: int = 2
+    version: int = 3
 
     def __init__(self, tracker: Tracker, slots: int) -> None:
         if slots < 1:
