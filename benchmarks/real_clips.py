@@ -1,7 +1,8 @@
 """Learning from real video: a student learns from the clips of every other sequence and tracks those of the rest.
 
 Example:
-    python benchmarks/real_clips.py got10k:../shared/data/got10k_layout:train --first table2/runs --out real
+    python benchmarks/real_clips.py got10k:../shared/data/got10k_layout:train --first table2/runs \
+        --beside data/transfer/P-0.5.h5
 
 Clips are called SEQUENCE_NUMBER, and all clips of a sequence fall into one half. Each half is learned from once and
 tracked once, so that every clip is tracked by a student that has seen nothing of its sequence. Transfer sets come
@@ -42,6 +43,9 @@ class Command:
 
     first: Path | None = None
     """Runs whose students go on learning; None: from random weights."""
+
+    beside: tuple[Path, ...] = ()
+    """Transfer sets to learn from together with the clips': alone, so few sequences are soon known by heart."""
 
     out: Path = Path("real")
     """Where sets, runs and results are kept."""
@@ -115,7 +119,7 @@ class Command:
         options += ["--optimiser.updates", str(self.updates), "--recipe", "tras"]
         if self.first is not None:
             options += ["--init", str(self.first / f"tras-{seed}" / "best.safetensors")]
-        learn = ["--data", str(data), "--out", str(run), *options]
+        learn = ["--data", str(data), *map(str, self.beside), "--out", str(run), *options]
         resume = ["--resume"] if (run / "last.pt").exists() else []
         subprocess.run([sys.executable, "-m", "trainer", *learn, *resume], check=True)
         (run / "finished").touch()
