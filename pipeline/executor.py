@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
@@ -35,7 +36,12 @@ _LOCAL = {
     "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": str(1 << 28),
     # The sampling of every worker's stack, a hundred times a second.
     "distributed.worker.profile.enabled": False,
+    # A process that died is forgotten where its successor has not reported by then: see `_keep`.
+    "distributed.deploy.lost-worker-timeout": "30s",
 }
+
+CHECK = 5.0
+"""Seconds between looks at whether a local cluster has processes at all."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -216,7 +222,27 @@ def _client(params: ExecutorParams, workers: int, threads: int, stack: ExitStack
                 silence_logs=logging.CRITICAL,
             )
         )
+        _keep(cluster, workers, stack)
     return stack.enter_context(Client(cluster))
+
+
+def _keep(cluster: Any, workers: int, stack: ExitStack) -> None:  # noqa: ANN401 - distributed has no types
+    """Give a local cluster its processes again whenever none is left, until the stack closes.
+
+    Dask starts a process anew that dies, but not one that dies while it is being started, and it forgets one that
+    is slow to come back on a busy machine. Without any, a run would wait forever.
+    """
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(CHECK):
+            if not cluster.scheduler_info["workers"]:
+                cluster.scale(workers)  # starts those that were forgotten, and nothing else
+
+    thread = threading.Thread(target=watch, name="keep", daemon=True)
+    thread.start()
+    stack.callback(thread.join)
+    stack.callback(over.set)
 
 
 def _job_queue(params: ExecutorParams) -> Any:  # noqa: ANN401 - dask-jobqueue has no types

@@ -5,10 +5,10 @@ import signal
 from pathlib import Path
 
 import pytest
-from distributed import LocalCluster
+from distributed import LocalCluster, default_client
 
 from datasets.errors import DataError
-from pipeline.executor import ATTEMPTS, executor
+from pipeline.executor import _LOCAL, ATTEMPTS, executor
 from pipeline.params import ExecutorParams
 
 
@@ -95,3 +95,16 @@ def test_a_death_that_does_not_repeat_costs_nothing(tmp_path):
     with executor(ExecutorParams(workers=1), 3, apart=True) as run:
         items = [(number, str(tmp_path / "other"), number == 1) for number in range(3)]
         assert sorted(run(fatal, items, [1] * 3, "fatal", "numbers")) == [(0, 0), (1, 1), (2, 2)]
+
+
+def test_a_cluster_without_any_process_gets_one_again(monkeypatch):
+    monkeypatch.setattr("pipeline.executor.CHECK", 0.2)
+    monkeypatch.setitem(_LOCAL, "distributed.deploy.lost-worker-timeout", "500ms")
+    with executor(ExecutorParams(workers=1), 2, apart=True) as run:
+        cluster = default_client().cluster
+        (nanny,) = cluster.workers.values()
+        cluster.sync(
+            nanny.close
+        )  # as where its process died while it was being started: nobody starts another
+        found = dict(run(square, [2, 3], [1, 1], "square", "numbers"))
+    assert [found[n][0] for n in range(2)] == [4, 9]
