@@ -266,23 +266,33 @@ class PlainStudent:
         stacked = [torch.stack(parts)[:, None] for parts in zip(*rows, strict=True)]
         found = plain_losses(Segment(*stacked, bootstrap), 0, self.role == "distilling", self.options.loss)
         self.state = self.state.detach()
+        own, weight = self.options.loss.value_weight, self.options.loss.reinforcement_weight
+        value = (weight if own is None else own) * found[2]
         if self.role == "autonomous":
-            own = self.options.loss.value_weight
-            weight = self.options.loss.reinforcement_weight
-            return weight * found[1] + (weight if own is None else own) * found[2]
-        return found[0]
+            return weight * found[1] + value
+        return found[0] + (value if self.options.loss.value_students == "all" else 0)
 
 
 @pytest.mark.parametrize(
-    ("recipe", "value_weight", "critic_rate"),
-    [("tras", None, 1.0), ("tras", 0.3, 5.0), ("tras-kd-gt", None, 1.0), ("tras-no-curr", None, 1.0)],
+    ("recipe", "value_weight", "critic_rate", "judges"),
+    [
+        ("tras", None, 1.0, "autonomous"),
+        ("tras", 0.3, 5.0, "all"),
+        ("tras-kd", None, 1.0, "all"),
+        ("tras-kd-gt", None, 1.0, "autonomous"),
+        ("tras-no-curr", None, 1.0, "autonomous"),
+    ],
 )
-def test_updates_are_those_of_students_that_learn_one_by_one(windows, recipe, value_weight, critic_rate):
+def test_updates_are_those_of_students_that_learn_one_by_one(
+    windows, recipe, value_weight, critic_rate, judges
+):
     options = run_options(
         recipe=recipe,
         segment=3,
         episode=EpisodeOptions(mirror=0.5, reverse=0.5, shake=0.05),
-        loss=LossOptions(reinforcement_weight=0.1, value_weight=value_weight, weight_decay=0.0),
+        loss=LossOptions(
+            reinforcement_weight=0.1, value_weight=value_weight, value_students=judges, weight_decay=0.0
+        ),
         optimiser=OptimiserOptions(learning_rate=1e-2, scaling="none", updates=8, critic_rate=critic_rate),
     )
     grows = RECIPES[recipe].curriculum

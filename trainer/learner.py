@@ -27,6 +27,7 @@ MEASURES = (
     "distilling",
     "imitating",
     "autonomous",
+    "judging",
     "loss_imitation",
     "loss_policy",
     "loss_value",
@@ -83,7 +84,11 @@ class Learner:
         self._distilling, self._imitating, self._autonomous = map(
             having, ("distilling", "imitating", "autonomous")
         )
-        self._reinforced = torch.tensor([i for i, r in enumerate(roles) if r == "autonomous"], device=device)
+        judges = options.loss.value_students == "all"
+        self._judging = torch.ones_like(self._autonomous) if judges else self._autonomous
+        self._judged = torch.tensor(
+            [i for i, r in enumerate(roles) if judges or r == "autonomous"], device=device
+        )
         imitators = sum(role != "autonomous" for role in recipe.roles) / len(recipe.roles)
         scale = options.students if options.optimiser.scaling == "students" else 1
         self._rate = options.optimiser.learning_rate * scale
@@ -117,12 +122,12 @@ class Learner:
         self.student.backbone.train(self.options.optimiser.batch_norm == "batch")
         segment = self._interact()
         found = losses(segment, self._distilling, self.options.loss)
-        imitation = torch.where(self._autonomous, torch.zeros_like(found.imitation), found.imitation)
         weight = self.options.loss.reinforcement_weight
         own = self.options.loss.value_weight
-        reinforced = weight * found.policy + (weight if own is None else own) * found.value
-        reinforced = torch.where(self._autonomous, reinforced, torch.zeros_like(reinforced))
-        total = (imitation + reinforced).sum() / self.options.students
+        each = torch.where(self._autonomous, weight * found.policy, found.imitation)
+        value = (weight if own is None else own) * found.value
+        each = each + torch.where(self._judging, value, torch.zeros_like(value))
+        total = each.sum() / self.options.students
         self.optimiser.zero_grad(set_to_none=False)
         total.backward()  # type: ignore[no-untyped-call]  # PyTorch's own
         stop = self._processes.sum_gradients(self.student.parameters(), stop)
@@ -190,7 +195,7 @@ class Learner:
 
     def _bootstrap(self) -> Tensor:
         """Values of the states that the segment stops at, (S,), 0 for students that do not need it."""
-        now, rows = self._interactions, self._reinforced
+        now, rows = self._interactions, self._judged
         value = torch.zeros(len(now), device=self._processes.device)
         if len(rows):
             previous, current = (crops[rows] for crops in now.crops())
@@ -218,9 +223,10 @@ class Learner:
             steps * self._distilling.sum(),
             steps * self._imitating.sum(),
             steps * auto.sum(),
+            steps * self._judging.sum(),
             imitation[~auto].sum(),
             policy[auto].sum(),
-            value[auto].sum(),
+            value[self._judging].sum(),
             own[~auto].sum(),
             own[auto].sum(),
             segment.teacher_reward.sum(),
@@ -257,7 +263,7 @@ class Learner:
         values = {
             "loss/imitation": per("loss_imitation", imitators),
             "loss/policy": per("loss_policy", m["autonomous"]),
-            "loss/value": per("loss_value", m["autonomous"]),
+            "loss/value": per("loss_value", m["judging"]),
             "reward/imitation": per("reward_imitation", imitators),
             "reward/autonomous": per("reward_autonomous", m["autonomous"]),
             "reward/teacher": per("teacher_reward", m["steps"]),

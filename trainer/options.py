@@ -77,6 +77,8 @@ class LossOptions:
     """Factor of L_π + L_v."""
     value_weight: float | None = None
     """Factor of L_v where it is to differ from L_π's; None: the same."""
+    value_students: Literal["autonomous", "all"] = "autonomous"
+    """Whose steps are in L_v: those of the students that learn from rewards, as in the paper, or everybody's."""
     weight_decay: float = 1e-4
     """Of L_dist: its gradient on a weight is this times the weight, times the share of students that imitate."""
     clip_targets: bool = True
