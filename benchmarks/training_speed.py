@@ -43,7 +43,7 @@ from trainer.losses import Segment, losses
 from trainer.mdp import action_between, clip_box, overlap, reward, seen_box, transition
 from trainer.options import RECIPES, MachineOptions, OptimiserOptions, TrainOptions
 from trainer.processes import Processes
-from trainer.student import Student, StudentOptions
+from trainer.student import LSTMState, Student, StudentOptions, StudentOutput
 from trainer.train import first_student
 from trainer.windows import Windows, open_windows
 
@@ -70,6 +70,8 @@ class Benchmark:
     """Turns of each; the best wall time and the median processor time count."""
     device: str = "cpu"
     """Where the networks are."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the networks in either scheme; bfloat16 is mixed precision."""
     only: tuple[Scheme, BackboneName, int] | None = None
     """Used by the program itself."""
 
@@ -115,7 +117,8 @@ class Benchmark:
     def _apart(self, scheme: str, backbone: str, cores: int) -> dict[str, float]:
         """A measurement in a process of its own."""
         same = [
-            f"--{name}={getattr(self, name)}" for name in ("data", "width", "students", "updates", "device")
+            f"--{name}={getattr(self, name)}"
+            for name in ("data", "width", "students", "updates", "device", "precision")
         ]
         command = [sys.executable, __file__, *same, "--only", scheme, backbone, str(cores)]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
@@ -129,7 +132,7 @@ class Benchmark:
             imagenet="none",
             student=StudentOptions(backbone, self.width),
             optimiser=OptimiserOptions(1e-4, "none"),
-            machine=MachineOptions(device=self.device, readers=cores),
+            machine=MachineOptions(device=self.device, precision=self.precision, readers=cores),
         )
         if scheme == "paper":
             return independent(self.data, options, self.updates)
@@ -299,7 +302,11 @@ class Independent:
         crops = crop_batch(
             self.images[pair], self.places[pair], self.sizes[pair], around, size, context, self.device
         )
-        return self.own(crops[:1], crops[1:], self.state)
+        if self.options.machine.precision == "float32":
+            return self.own(crops[:1], crops[1:], self.state)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            mean, value, state = self.own(crops[:1], crops[1:], self.state)
+        return StudentOutput(mean.float(), value.float(), LSTMState(*(part.float() for part in state)))
 
     def update(self, optimiser: torch.optim.Optimizer) -> int:
         """t_max steps or what is left of the episode, and one update of the shared weights; returns the steps."""
