@@ -10,7 +10,8 @@ from pathlib import Path
 
 import tyro
 
-from datasets.transfer.making import make
+from datasets.command_line import progress
+from datasets.transfer.making import counter, refuse_existing, tell
 from datasets.transfer.seal import Seal
 from datasets.transfer.standalone import Advance, open_set, write_windows
 
@@ -30,7 +31,10 @@ class Export:
 
     def run(self) -> int:
         """Write the file and print its size; 0."""
-        make(self.out, lambda out, advance: export(self.file, out, advance))
+        refuse_existing(self.out)
+        with progress("images") as bar:
+            seal = export(self.file, self.out, counter(bar, self.file.name))
+        tell(self.out, seal)
         return 0
 
 

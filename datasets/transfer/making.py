@@ -1,33 +1,36 @@
-"""What the commands that make a standalone set share: a new file, a progress bar, one line at the end."""
+"""What the commands that make or mend sets show: how far they are, and what they made."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
-from datasets.command_line import progress
+from rich.progress import Progress
+
 from datasets.errors import DataError
 from datasets.transfer.seal import Seal
 from datasets.transfer.standalone import Advance
 
 
-def make(out: Path, write: Callable[[Path, Advance], Seal]) -> None:
-    """Let a set be written, show how far it is, and print its size and fingerprint.
-
-    Args:
-        out: The file to make.
-        write: Writes it.
+def refuse_existing(out: Path) -> None:
+    """Nobody loses a set to a slip of the keyboard.
 
     Raises:
-        DataError: If it is there already: nobody loses a set to a slip of the keyboard.
+        DataError: If the file is there already.
     """
     if out.exists():
         raise DataError(out, "is there already", "Remove it, or name another file")
-    with progress("images") as bar:
-        task = bar.add_task(out.name, total=None)
 
-        def advance(count: int, total: int) -> None:
-            bar.update(task, advance=count, total=total)
 
-        seal = write(out, advance)
+def counter(bar: Progress, name: str) -> Advance:
+    """A line of a progress bar that is told the number of images done since the last call, and of all."""
+    task = bar.add_task(name, total=None)
+
+    def advance(count: int, total: int) -> None:
+        bar.update(task, advance=count, total=total)
+
+    return advance
+
+
+def tell(out: Path, seal: Seal) -> None:
+    """Print what was made."""
     print(f"{out}: {seal.size:,} bytes, fingerprint {seal.fingerprint}")

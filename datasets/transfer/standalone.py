@@ -117,7 +117,7 @@ def open_set(path: Path) -> Iterator[OpenSet]:
     with open_checked(path, (FORMAT,)) as file:
         attributes = read_attributes(path, file)
         tables = load_set(path, file)
-        pixels = open_pixels(path, file, attributes)
+        pixels = open_pixels(path, file)
     try:
         if pixels.path != path:
             _check(pixels.path)

@@ -1,0 +1,216 @@
+"""`python -m datasets repair`: a damaged set or frames.h5 made good again, from other files that have the same bytes.
+
+What `validate` finds damaged is looked for by its digest; the repaired file is the file that was written, to the
+byte, and takes the damaged one's place by rename, so nothing is written through a link into DVC's cache.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import tyro
+from numpy.typing import NDArray
+
+from datasets.atomic import appearing
+from datasets.command_line import progress
+from datasets.errors import DataError
+from datasets.transfer.format import FORMAT, FRAMES_FORMAT
+from datasets.transfer.making import counter, refuse_existing, tell
+from datasets.transfer.mending import STRUCTURE, Findings, examine
+from datasets.transfer.pixels import open_checked
+from datasets.transfer.reader import linked_frames
+from datasets.transfer.seal import Seal
+from datasets.transfer.standalone import Advance, open_set, write_windows
+
+_AGAIN = "get the file back with `dvc pull`, or build it again with `dvc repro --force pack`"
+_SHOWN = 10
+"""Rows that a message lists."""
+
+
+@dataclass(frozen=True)
+class Repair:
+    """Repair a transfer set, and the frames.h5 that it links to, from files that hold the same bytes.
+
+    A file is replaced only by what it was before it was damaged, to the byte. Where something is nowhere to be had,
+    it is left as it is, and --drop writes the windows that are whole.
+
+    Example:
+        python -m datasets repair data/transfer/P-0.5.h5 --from /backup/transfer/P-0.5.h5 /backup/transfer/frames.h5
+        python -m datasets repair data/transfer/P-0.5.h5 --drop P-0.5-rest.h5
+    """
+
+    file: tyro.conf.Positional[Path]
+    """A transfer set, or a frames.h5."""
+    others: Annotated[tuple[Path, ...], tyro.conf.arg(name="from")] = ()
+    """Files to take from: frames.h5 and sets, of any build, damaged ones too. (Images lie in a frames.h5 or in an
+    exported set; a set that links to a frames.h5 has tables only.)"""
+    drop: Path | None = None
+    """Replace nothing, but write this file: a standalone set of the windows that are whole or can be repaired."""
+
+    def run(self) -> int:
+        """Repair and say what was done; 0."""
+        with progress("images") as bar:
+            reading = counter(bar, self.file.name)
+            if self.drop is None:
+                done = repair(self.file, self.others, reading)
+            else:
+                refuse_existing(self.drop)
+                copying = counter(bar, self.drop.name)
+                seal, lost = salvage(self.file, self.drop, self.others, reading, copying)
+        if self.drop is None:
+            print(*done, sep="\n")
+            return 0
+        tell(self.drop, seal)
+        print(f"windows lost: {len(lost)}")
+        for video, windows in groupby(lost, key=lambda window: window[0]):
+            print(f"  {video}: from frame {', '.join(str(start) for _, start in windows)}")
+        return 0
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """What was done to a file.
+
+    Attributes:
+        findings: What was damaged before.
+        linked: It was a symbolic link, or had another name (as where DVC links from its cache).
+    """
+
+    findings: Findings
+    linked: bool
+
+    def __str__(self) -> str:
+        """One or two lines for a terminal."""
+        f = self.findings
+        if f.whole:
+            return f"{f.path}: whole, nothing to repair"
+        what = [*f.parts, *([f"{len(f.rows)} images of frames/data"] if len(f.rows) else [])]
+        if f.size != f.seal.size:
+            what.append(f"its size, {f.size:,} bytes")
+        text = f"{f.path}: repaired {', '.join(what)}; its fingerprint is again {f.seal.fingerprint}"
+        if self.linked:
+            text += (
+                "\n  The damaged file has another name, which still holds the damage. If that is DVC's cache: delete "
+                "it there, and `dvc commit` puts the repaired one in its place"
+            )
+        return text
+
+
+def repair(
+    path: Path, others: Sequence[Path] = (), advance: Advance = lambda _count, _total: None
+) -> list[Repaired]:
+    """Make a set and the frames.h5 that it links to, or a frames.h5, what they were when they were written.
+
+    Args:
+        path: The file. It needs as much room again while it is repaired.
+        others: Files to take from.
+        advance: Told the number of images read since the last call, and of all.
+
+    Returns:
+        What was done, for the file and for its frames.h5.
+
+    Raises:
+        DataError: If a file's seal is damaged, or bytes are nowhere to be had. That file is not replaced.
+    """
+    done = [_repair(path, others, advance)]
+    with open_checked(path, (FORMAT, FRAMES_FORMAT)) as file:
+        frames = linked_frames(path, file, whole=False)
+    return done if frames is None else [*done, _repair(frames, others, advance)]
+
+
+def _repair(path: Path, others: Sequence[Path], advance: Advance) -> Repaired:
+    findings = examine(path, others, advance)
+    linked = path.is_symlink() or path.stat().st_nlink > 1
+    _refuse_lost(findings, findings.lost_rows.tolist())
+    if not findings.whole:
+        with appearing(path) as temporary:
+            findings.write(temporary)
+            if not examine(temporary).whole:
+                problem = (
+                    "its repaired copy is damaged again: the disk is faulty, or a file changed meanwhile"
+                )
+                raise DataError(
+                    path, problem, "Nothing was replaced: look at the disk, and run `repair` again"
+                )
+    return Repaired(findings, linked)
+
+
+def salvage(
+    path: Path,
+    out: Path,
+    others: Sequence[Path] = (),
+    reading: Advance = lambda _count, _total: None,
+    copying: Advance = lambda _count, _total: None,
+) -> tuple[Seal, list[tuple[str, int]]]:
+    """Write a standalone set of the windows whose images are whole, or whole in other files.
+
+    Args:
+        path: A set. Neither it nor its frames.h5 is changed.
+        out: The file to make. The folder needs room for a copy of what is repaired as well.
+        others: Files to take from.
+        reading: Told the number of images read since the last call, and of all.
+        copying: Likewise of images written.
+
+    Returns:
+        The new file's seal; and the windows that it lacks, by video and first frame (0-based).
+
+    Raises:
+        DataError: If tables are damaged that no other file has, or no window is left.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as name:
+        folder = Path(name)
+        findings = examine(path, others, reading)
+        usable = _usable(findings, folder)
+        with open_checked(usable, (FORMAT, FRAMES_FORMAT)) as file:
+            if file.attrs["format"] == FRAMES_FORMAT:
+                problem = "holds the images of several sets, and a part of it would belong to none of them"
+                raise DataError(path, problem, "Use --drop on the sets, one after the other")
+            frames = linked_frames(path, file, whole=False)
+        if frames is not None:
+            findings = examine(frames, others, reading)
+            _usable(findings, folder)
+        with open_set(usable) as opened:
+            lost = np.isin(opened.tables["windows/frame"], findings.lost_rows)
+            gone: NDArray[np.bool_] = np.asarray(lost.any(axis=1))
+            if len(gone) and gone.all():
+                raise DataError(path, f"each of its {len(gone)} windows has lost images", _AGAIN.capitalize())
+            seal = write_windows(out, opened, copying, np.flatnonzero(~gone))
+            names = opened.tables["videos/name"][opened.tables["windows/video"][gone]].tolist()
+            starts = opened.tables["windows/start"][gone].tolist()
+    return seal, [(name.decode(), start) for name, start in zip(names, starts, strict=True)]
+
+
+def _usable(findings: Findings, folder: Path) -> Path:
+    """The file in another folder, with what can be repaired: a link where nothing can or need be."""
+    _refuse_lost(findings, [])
+    usable = folder / findings.path.name
+    if findings.patches or findings.size != findings.seal.size:
+        findings.write(usable)
+    else:
+        usable.symlink_to(findings.path.absolute())
+    return usable
+
+
+def _refuse_lost(findings: Findings, rows: list[int]) -> None:
+    if findings.lost_parts:
+        problem = f"{', '.join(findings.lost_parts)}: damaged, and no other file has the same"
+        hint = "Name a file that has it with --from"
+        if STRUCTURE in findings.lost_parts:
+            problem += " (it may be the seal that is damaged)"
+            hint = "Put a copy of the whole file in its place"
+        raise DataError(findings.path, problem, f"{hint}, or {_AGAIN}")
+    if rows:
+        more = ", ..." if len(rows) > _SHOWN else ""
+        which = ", ".join(map(str, rows[:_SHOWN])) + more
+        problem = f"frames/data: {len(rows)} of {len(findings.rows)} damaged images are in no other file (rows {which})"
+        remedy = (
+            f"Name a file that has them with --from, keep what is whole of a set with --drop, or {_AGAIN}"
+        )
+        raise DataError(findings.path, problem, remedy)
