@@ -10,6 +10,7 @@ from datasets.synthetic.command import Synth
 from datasets.transfer.command import Info, Validate
 from datasets.transfer.export import Export
 from datasets.transfer.repair import Repair
+from datasets.transfer.view import View
 
 
 def main() -> int:
@@ -20,6 +21,7 @@ def main() -> int:
         "info": Info,
         "validate": Validate,
         "repair": Repair,
+        "view": View,
         "export": Export,
     }
     return run_command(commands, "python -m datasets", "Source videos and transfer sets on disk.")

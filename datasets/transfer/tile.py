@@ -17,9 +17,6 @@ from datasets.boxes import Boxes, centres
 from datasets.transfer.jpeg import RGB
 from datasets.transfer.window import Window
 
-CONTEXT = 2.4
-"""Width and height of what a tile shows, in those of the target where it is largest."""
-
 SLIMMEST = 0.75
 """Shorter side of a tile over its longer one, at least: tiles stay alike where targets are not."""
 
@@ -72,7 +69,7 @@ class Tile:
         return small, np.concatenate([start, (high - low) / stored * self.scale])
 
 
-def tiles(window: Window, frames: Iterable[int], side: int, context: float = CONTEXT) -> list[Tile]:
+def tiles(window: Window, frames: Iterable[int], side: int, context: float) -> list[Tile]:
     """Tiles of some frames of a window, centred on the target (where it is absent, on the best teacher's box).
 
     Args:
@@ -90,4 +87,5 @@ def tiles(window: Window, frames: Iterable[int], side: int, context: float = CON
 
 def spread(count: int, wanted: int) -> list[int]:
     """Of `count` things, `wanted` evenly spaced, the first and the last among them; all where there are fewer."""
-    return np.unique(np.linspace(0, count - 1, min(wanted, count)).round().astype(int)).tolist()
+    places = np.linspace(0, count - 1, min(wanted, count)).round().astype(int)
+    return [int(place) for place in np.unique(places)]

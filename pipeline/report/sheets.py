@@ -30,6 +30,9 @@ TILES = 4
 SIDE = 200
 """Longer side of a tile, pixels."""
 
+CONTEXT = 2.4
+"""Width and height of what a tile shows, in those of the target."""
+
 QUALITY = 80
 
 
@@ -66,7 +69,7 @@ def contact_sheets(path: Path, styles: Mapping[str, str]) -> list[Sheet]:
 
 def _sheet(window: Window, styles: Mapping[str, str]) -> Sheet:
     positive: NDArray[np.bool_] = np.isfinite(window.teacher[0]).all(axis=-1)
-    shown = tiles(window, spread(len(window), TILES), SIDE)
+    shown = tiles(window, spread(len(window), TILES), SIDE, CONTEXT)
     names = [name for name, there in zip(window.teachers, positive, strict=True) if there]
     drawn = [(window.start + tile.t, _drawn(tile, styles, positive)) for tile in shown]
     return Sheet(window.video, window.object_class, names, drawn)
