@@ -88,21 +88,19 @@ class View:
                 raise DataError(self.file, f"has no window {n}", f"It has {len(reader)}: count from 0")
         if self.window:
             return list(self.window)
-        content = reader.content
-        among = np.arange(len(reader))
-        if self.video is not None:
-            if self.video not in content.video_name:
-                close = (
-                    difflib.get_close_matches(self.video, content.video_name, n=1) or content.video_name[:1]
-                )
-                problem = f"has no video {self.video!r}"
-                raise DataError(
-                    self.file, problem, f"Name one of its {len(content.video_name)}, such as {close}"
-                )
-            among = np.flatnonzero(content.window_video == content.video_name.index(self.video))
-        if not len(among):
+        if not len(reader):
             raise DataError(self.file, "has no window to show", "Choose a set of a smaller β")
+        among = np.arange(len(reader)) if self.video is None else _windows_of(reader, self.video)
         return [int(among[i]) for i in spread(len(among), self.count)]
+
+
+def _windows_of(reader: TransferReader, video: str) -> NDArray[np.integer]:
+    names = [reader.content.video_name[v] for v in np.unique(reader.content.window_video)]
+    if video not in names:
+        near = [*difflib.get_close_matches(video, names, n=1), names[0]]
+        remedy = f"Name one of its {len(names)}, such as {near[0]!r}"
+        raise DataError(reader.path, f"has no window of a video {video!r}", remedy)
+    return np.flatnonzero(reader.content.window_video == reader.content.video_name.index(video))
 
 
 def contact_sheet(
