@@ -9,6 +9,7 @@ from datasets.command_line import run_command
 from datasets.synthetic.command import Synth
 from datasets.transfer.command import Info, Validate
 from datasets.transfer.export import Export
+from datasets.transfer.merge import Merge
 from datasets.transfer.repair import Repair
 from datasets.transfer.view import View
 
@@ -22,6 +23,7 @@ def main() -> int:
         "validate": Validate,
         "repair": Repair,
         "view": View,
+        "merge": Merge,
         "export": Export,
     }
     return run_command(commands, "python -m datasets", "Source videos and transfer sets on disk.")
