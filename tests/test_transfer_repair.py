@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 
@@ -146,7 +147,19 @@ def test_nothing_is_written_through_a_link(sample, copy, tmp_path, link):
     (done, _) = repair(copy, [sample])
     assert not copy.is_symlink() and copy.stat().st_nlink == 1
     assert copy.read_bytes() == sample.read_bytes() and cache.read_bytes() == damaged
-    assert "repaired boxes/teacher" in str(done) and "still holds the damage" in str(done)
+    digest = hashlib.md5(sample.read_bytes()).hexdigest()
+    assert "repaired boxes/teacher" in str(done)
+    assert f"In DVC's cache that is files/md5/{digest[:2]}/{digest[2:]}: delete it there" in str(done)
+
+
+def test_who_cannot_repair_a_link_hears_that_the_cache_is_damaged(copy, tmp_path):
+    """DVC links a damaged file of its cache again, whatever `checkout`, `commit` and `repro` are asked."""
+    flip(copy, place_of(copy, "boxes/teacher"))
+    with pytest.raises(DataError, match="`dvc checkout --force`, or build it again"):
+        repair(copy)
+    os.link(copy, tmp_path / "cache")
+    with pytest.raises(DataError, match=f"`find -L .dvc/cache -samefile {copy}` names it"):
+        repair(copy)
 
 
 def test_a_source_that_changes_meanwhile_replaces_nothing(sample, copy, tmp_path):

@@ -6,6 +6,7 @@ byte, and takes the damaged one's place by rename, so nothing is written through
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from datasets.transfer.reader import linked_frames
 from datasets.transfer.seal import Seal
 from datasets.transfer.standalone import Advance, open_set, write_windows
 
-_AGAIN = "get the file back with `dvc pull`, or build it again with `dvc repro --force pack`"
+_PACK = "build it again with `dvc repro --force --single-item pack`"
 _SHOWN = 10
 """Rows that a message lists."""
 
@@ -48,10 +49,9 @@ class Repair:
     file: tyro.conf.Positional[Path]
     """A transfer set, or a frames.h5."""
     others: Annotated[tuple[Path, ...], tyro.conf.arg(name="from")] = ()
-    """Files to take from: frames.h5 and sets, of any build, damaged ones too. (Images lie in a frames.h5 or in an
-    exported set; a set that links to a frames.h5 has tables only.)"""
+    """Files to take from: frames.h5, exported sets, sets beside a frames.h5 (tables only); damaged ones, too."""
     drop: Path | None = None
-    """Replace nothing, but write this file: a standalone set of the windows that are whole or can be repaired."""
+    """Replace nothing; write this standalone set of the windows that are whole or can be repaired."""
 
     def run(self) -> int:
         """Repair and say what was done; 0."""
@@ -79,11 +79,11 @@ class Repaired:
 
     Attributes:
         findings: What was damaged before.
-        linked: It was a symbolic link, or had another name (as where DVC links from its cache).
+        elsewhere: Where DVC's cache has the damaged file under another name, if it was a link and DVC's; or None.
     """
 
     findings: Findings
-    linked: bool
+    elsewhere: str | None
 
     def __str__(self) -> str:
         """One or two lines for a terminal."""
@@ -94,10 +94,10 @@ class Repaired:
         if f.size != f.seal.size:
             what.append(f"its size, {f.size:,} bytes")
         text = f"{f.path}: repaired {', '.join(what)}; its fingerprint is again {f.seal.fingerprint}"
-        if self.linked:
+        if self.elsewhere:
             text += (
-                "\n  The damaged file has another name, which still holds the damage. If that is DVC's cache: delete "
-                "it there, and `dvc commit` puts the repaired one in its place"
+                "\n  It was a link, and its other name still holds the damage. "
+                f"In DVC's cache that is {self.elsewhere}: delete it there, and then run `dvc commit --force`, which would else bring the damage back"
             )
         return text
 
@@ -126,8 +126,8 @@ def repair(
 
 def _repair(path: Path, others: Sequence[Path], advance: Advance) -> Repaired:
     findings = examine(path, others, advance)
-    linked = path.is_symlink() or path.stat().st_nlink > 1
     _refuse_lost(findings, findings.lost_rows.tolist())
+    linked = _is_link(path)
     if not findings.whole:
         with appearing(path) as temporary:
             findings.write(temporary)
@@ -138,7 +138,19 @@ def _repair(path: Path, others: Sequence[Path], advance: Advance) -> Repaired:
                 raise DataError(
                     path, problem, "Nothing was replaced: look at the disk, and run `repair` again"
                 )
-    return Repaired(findings, linked)
+    return Repaired(findings, _name_in_cache(path) if linked and not findings.whole else None)
+
+
+def _is_link(path: Path) -> bool:
+    """Tell whether the file has another name, as where DVC links from its cache."""
+    return path.is_symlink() or path.stat().st_nlink > 1
+
+
+def _name_in_cache(path: Path) -> str:
+    """Where DVC keeps a file of this content."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "md5").hexdigest()
+    return f"files/md5/{digest[:2]}/{digest[2:]}"
 
 
 def salvage(
@@ -180,7 +192,9 @@ def salvage(
             lost = np.isin(opened.tables["windows/frame"], findings.lost_rows)
             gone: NDArray[np.bool_] = np.asarray(lost.any(axis=1))
             if len(gone) and gone.all():
-                raise DataError(path, f"each of its {len(gone)} windows has lost images", _AGAIN.capitalize())
+                raise DataError(
+                    path, f"each of its {len(gone)} windows has lost images", _again(findings.path)
+                )
             seal = write_windows(out, opened, copying, np.flatnonzero(~gone))
             names = opened.tables["videos/name"][opened.tables["windows/video"][gone]].tolist()
             starts = opened.tables["windows/start"][gone].tolist()
@@ -199,18 +213,27 @@ def _usable(findings: Findings, folder: Path) -> Path:
 
 
 def _refuse_lost(findings: Findings, rows: list[int]) -> None:
+    """Raise where tables are lost, or these rows are."""
     if findings.lost_parts:
         problem = f"{', '.join(findings.lost_parts)}: damaged, and no other file has the same"
         hint = "Name a file that has it with --from"
         if STRUCTURE in findings.lost_parts:
             problem += " (it may be the seal that is damaged)"
             hint = "Put a copy of the whole file in its place"
-        raise DataError(findings.path, problem, f"{hint}, or {_AGAIN}")
+        raise DataError(findings.path, problem, f"{hint}. Or {_again(findings.path)}")
     if rows:
         more = ", ..." if len(rows) > _SHOWN else ""
         which = ", ".join(map(str, rows[:_SHOWN])) + more
         problem = f"frames/data: {len(rows)} of {len(findings.rows)} damaged images are in no other file (rows {which})"
-        remedy = (
-            f"Name a file that has them with --from, keep what is whole of a set with --drop, or {_AGAIN}"
+        remedy = "Name a file that has them with --from, or keep what is whole of a set with --drop"
+        raise DataError(findings.path, problem, f"{remedy}. Or {_again(findings.path)}")
+
+
+def _again(path: Path) -> str:
+    """How DVC brings a file back. Where it is a link, the cache has the damage, and DVC would link to it again."""
+    if _is_link(path):
+        return (
+            f"delete the damaged file in DVC's cache (`find -L .dvc/cache -samefile {path}` names it), and then "
+            f"`dvc pull` it or {_PACK}"
         )
-        raise DataError(findings.path, problem, remedy)
+    return f"bring it back with `dvc checkout --force`, or {_PACK}"
