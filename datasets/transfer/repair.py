@@ -96,8 +96,9 @@ class Repaired:
         text = f"{f.path}: repaired {', '.join(what)}; its fingerprint is again {f.seal.fingerprint}"
         if self.elsewhere:
             text += (
-                "\n  It was a link, and its other name still holds the damage. "
-                f"In DVC's cache that is {self.elsewhere}: delete it there, and then run `dvc commit --force`, which would else bring the damage back"
+                "\n  It was a link, and its other name still holds the damage. In DVC's cache that is "
+                f"{self.elsewhere}: delete it there, and then run `dvc commit --force`, which would else bring the "
+                "damage back"
             )
         return text
 
