@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,12 +18,15 @@ from numpy.typing import NDArray
 
 from datasets.errors import DataError
 from datasets.transfer.encoding import row_digest
-from datasets.transfer.format import DIGEST_BYTES
+from datasets.transfer.format import DIGEST_BYTES, PIXELS
 from datasets.transfer.seal import Seal, damage, gaps, read_seal
-from datasets.transfer.standalone import PIXELS
+from datasets.transfer.standalone import Advance
 
 STRUCTURE = "structure"
 """What `damage` calls everything but the arrays."""
+
+_ROW_ARRAYS = ("frames/offset", "frames/digest")
+"""Where the JPEG files lie, and what they are."""
 
 _STEP = 1 << 22
 
@@ -133,7 +136,7 @@ class _RowTable:
             )
         return cls(copy.path, place, np.frombuffer(digest, np.uint8).reshape(-1, DIGEST_BYTES))
 
-    def broken(self, advance: Callable[[int, int], None]) -> Iterator[int]:
+    def broken(self, advance: Advance) -> Iterator[int]:
         """Rows whose bytes are not what their digest says."""
         with self.path.open("rb") as file:
             for m in range(len(self.digest)):
@@ -148,7 +151,7 @@ class _RowTable:
 
 
 def examine(
-    path: Path, others: Sequence[Path] = (), advance: Callable[[int, int], None] = lambda _count, _total: None
+    path: Path, others: Sequence[Path] = (), advance: Advance = lambda _count, _total: None
 ) -> Findings:
     """Find what is damaged in a file, and its bytes in other files.
 
@@ -176,9 +179,8 @@ def examine(
         patches += [Patch(offset, length, source.path, start) for (offset, length), (start, _) in pairs]
     rows: list[int] = []
     lost_rows: list[int] = []
-    if PIXELS in own.extents and not {"frames/offset", "frames/digest"} & set(lost):
-        tables = (origin[name].bytes(name) for name in ("frames/offset", "frames/digest"))
-        table = _RowTable.of(own, *tables)
+    if PIXELS in own.extents and not set(_ROW_ARRAYS) & set(lost):
+        table = _RowTable.of(own, *(origin[name].bytes(name) for name in _ROW_ARRAYS))
         rows = list(table.broken(advance))
         found = _find_rows(table, rows, sources)
         patches += found.values()
@@ -204,9 +206,9 @@ def _find_rows(table: _RowTable, rows: Sequence[int], sources: Sequence[_Copy]) 
     for source in sources:
         if len(found) == len(rows):
             break
-        if PIXELS not in source.extents or {"frames/offset", "frames/digest"} & set(source.damaged):
+        if PIXELS not in source.extents or set(_ROW_ARRAYS) & set(source.damaged):
             continue
-        other = _RowTable.of(source, source.bytes("frames/offset"), source.bytes("frames/digest"))
+        other = _RowTable.of(source, *(source.bytes(name) for name in _ROW_ARRAYS))
         place = {d: n for n, d in enumerate(map(bytes, other.digest)) if d in wanted}
         with source.path.open("rb") as file:
             for m in rows:

@@ -148,7 +148,7 @@ def _attributes(sets: Sequence[OpenSet]) -> dict[str, Any]:
         )
         raise DataError(sets[-1].path, problem, "Merge sets of fewer teachers")
     joined = {
-        name: _AND.join(dict.fromkeys(text for s in sets for text in s.attributes[name].split(_AND)))
+        name: _AND.join(dict.fromkeys(text for s in sets for text in s.attributes[name].split(_AND) if text))
         for name in _JOINED
     }
     return {**first.attributes, **joined, "teachers": teachers}

@@ -194,7 +194,9 @@ def salvage(
             gone: NDArray[np.bool_] = np.asarray(lost.any(axis=1))
             if len(gone) and gone.all():
                 raise DataError(
-                    path, f"each of its {len(gone)} windows has lost images", _again(findings.path)
+                    path,
+                    f"each of its {len(gone)} windows has lost images",
+                    f"Nothing can be kept: {_again(findings.path)}",
                 )
             seal = write_windows(out, opened, copying, np.flatnonzero(~gone))
             names = opened.tables["videos/name"][opened.tables["windows/video"][gone]].tolist()

@@ -26,7 +26,7 @@ from datasets.errors import DataError
 from datasets.transfer.format import USER_BLOCK, VERSION
 
 _TITLE = f"transfer-set seal {VERSION}"
-BY_ROWS = "rows"
+_BY_ROWS = "rows"
 _STEP = 1 << 22
 
 
@@ -85,7 +85,7 @@ def make_seal(path: Path, extents: Sequence[Extent], by_rows: str | None = None)
                 e.name,
                 e.offset,
                 e.length,
-                BY_ROWS if e.name == by_rows else _digest(file, [(e.offset, e.length)]),
+                _BY_ROWS if e.name == by_rows else _digest(file, [(e.offset, e.length)]),
             )
             for e in ordered
         )
@@ -141,7 +141,7 @@ def damage(path: Path, seal: Seal) -> Iterator[tuple[str, str]]:
     """
     with path.open("rb") as file:
         for e in seal.extents:
-            if e.digest != BY_ROWS and _digest(file, [(e.offset, e.length)]) != e.digest:
+            if e.digest != _BY_ROWS and _digest(file, [(e.offset, e.length)]) != e.digest:
                 yield e.name, f"its {e.length:,} bytes at {e.offset:,} changed since it was written"
         if _structure(file, seal.extents, seal.size) != seal.structure:
             yield "structure", "attributes, links or HDF5's own structures changed since it was written"

@@ -19,13 +19,12 @@ from numpy.typing import NDArray
 from datasets.atomic import appearing
 from datasets.errors import DataError
 from datasets.transfer.encoding import row_digest
-from datasets.transfer.format import ARRAYS, ATTRIBUTES, FORMAT, FRAMES_ARRAYS, FRAMES_ATTRIBUTES
+from datasets.transfer.format import ARRAYS, ATTRIBUTES, FORMAT, FRAMES_ARRAYS, FRAMES_ATTRIBUTES, PIXELS
 from datasets.transfer.pixels import Pixels, Tables, open_checked
 from datasets.transfer.reader import load_set, open_pixels, read_attributes
 from datasets.transfer.seal import Seal, damage, make_seal, read_seal
 from datasets.transfer.structure import create_file, find_extents, reserve, write_array, write_attributes
 
-PIXELS = "frames/data"
 PIXEL_ATTRIBUTES = tuple(a for a in FRAMES_ATTRIBUTES if a.name.startswith("frames/"))
 """How the pixels are encoded, which a standalone set says on its `/frames`."""
 
@@ -34,7 +33,7 @@ _TOGETHER = 256
 """Stored images that are copied in one piece."""
 
 Advance = Callable[[int, int], None]
-"""Told the number of images copied since the last call, and of all."""
+"""Told the number of images read or copied since the last call, and of all."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,12 +11,10 @@ from numpy.typing import NDArray
 
 from datasets.errors import DataError
 from datasets.transfer.format import ARRAYS
+from datasets.transfer.keyed import FRAME, Keyed, keys_of
 from datasets.transfer.pixels import Tables
 from datasets.transfer.record import best_teacher, overlaps
 from datasets.transfer.standalone import OpenSet, Rows
-
-_FRAME = 0xFFFFFFFF
-"""The part of a key that is the frame."""
 
 _APART = "If these are different videos, keep them apart with --prefix"
 _REBUILD = f"{_APART}; else build both again from the same data"
@@ -40,47 +37,6 @@ class Part:
         return [self.prefix + name.decode() for name in array.tolist()]
 
 
-@dataclass(frozen=True, eq=False)
-class _Sorted:
-    """Frames or windows of all sets by video and frame; equal ones side by side, those of earlier sets first.
-
-    Attributes:
-        key: int64 (T,), video << 32 | frame.
-        source: int64 (T,), which set.
-        row: int64 (T,), which row of its arrays.
-        first: bool (T,), the key stands here for the first time.
-    """
-
-    key: NDArray[np.int64]
-    source: NDArray[np.int64]
-    row: NDArray[np.int64]
-    first: NDArray[np.bool_]
-
-    @classmethod
-    def of(cls, keys: Sequence[NDArray[np.int64]], rows: Sequence[NDArray[np.int64]]) -> _Sorted:
-        key, row = np.concatenate(keys), np.concatenate(rows)
-        source = np.repeat(np.arange(len(keys)), list(map(len, keys)))
-        order = np.lexsort((source, key))
-        key = key[order]
-        return cls(key, source[order], row[order], _first(key))
-
-    def only(self, among: NDArray[np.bool_]) -> _Sorted:
-        """Some of them."""
-        key = self.key[among]
-        return _Sorted(key, self.source[among], self.row[among], _first(key))
-
-    def repeated(self, values: NDArray[Any]) -> int | None:
-        """The first place whose values, (T, ...), are not those of the place before it, though the key is."""
-        flat = values.reshape(len(values), math.prod(values.shape[1:]))
-        same = (flat[1:] == flat[:-1]) | ((flat[1:] != flat[1:]) & (flat[:-1] != flat[:-1]))  # NaN is NaN
-        other = np.flatnonzero(~self.first[1:] & ~same.all(axis=1))
-        return int(other[0]) + 1 if len(other) else None
-
-
-def _first(key: NDArray[np.int64]) -> NDArray[np.bool_]:
-    return np.append(True, np.diff(key) != 0)[: len(key)]
-
-
 def unite(parts: Sequence[Part], teachers: Sequence[str]) -> tuple[Tables, Rows]:
     """All windows of several sets, each once, and the images that they need.
 
@@ -99,19 +55,15 @@ def unite(parts: Sequence[Part], teachers: Sequence[str]) -> tuple[Tables, Rows]
     frames = _frames(parts, numbers)
     for array in ("digest", "window", "size", "image_size"):
         values = Rows([p.opened.pixels for p in parts], frames.source, frames.row).gathered(f"frames/{array}")
-        _refuse(frames.repeated(values), frames, parts, list(numbers), "is stored otherwise")
+        _refuse(frames.differing(values), frames, parts, list(numbers), "is stored otherwise")
     _check_sources(parts, list(numbers), frames)
     tables |= _windows(parts, numbers, teachers)
     used = frames.key[frames.first]
-    start = np.searchsorted(used, _key(tables["windows/video"], tables["windows/start"]))
+    start = np.searchsorted(used, keys_of(tables["windows/video"], tables["windows/start"]))
     tables["windows/frame"] = start[:, None] + np.arange(tables["boxes/ground_truth"].shape[1])
     tables |= {"frames/video": used >> 32, "frames/video_name": tables["videos/name"]}
     rows = Rows([p.opened.pixels for p in parts], frames.source[frames.first], frames.row[frames.first])
     return tables, rows
-
-
-def _key(video: NDArray[np.integer], frame: NDArray[np.integer]) -> NDArray[np.int64]:
-    return (video.astype(np.int64) << 32) | frame
 
 
 def _videos(parts: Sequence[Part]) -> tuple[dict[str, int], Tables]:
@@ -138,7 +90,7 @@ def _videos(parts: Sequence[Part]) -> tuple[dict[str, int], Tables]:
     return numbers, {"videos/name": text, **{array: np.array(values) for array, values in found.items()}}
 
 
-def _frames(parts: Sequence[Part], numbers: dict[str, int]) -> _Sorted:
+def _frames(parts: Sequence[Part], numbers: dict[str, int]) -> Keyed:
     """The images that the windows need."""
     keys, rows = [], []
     for part in parts:
@@ -147,12 +99,12 @@ def _frames(parts: Sequence[Part], numbers: dict[str, int]) -> _Sorted:
         number = np.array(
             [numbers.get(name, -1) for name in part.names(old["frames/video_name"])], dtype=np.int64
         )
-        keys.append(_key(number[old["frames/video"][needed]], old["frames/index"][needed]))
+        keys.append(keys_of(number[old["frames/video"][needed]], old["frames/index"][needed]))
         rows.append(needed)
-    return _Sorted.of(keys, rows)
+    return Keyed.of(keys, rows)
 
 
-def _check_sources(parts: Sequence[Part], names: Sequence[str], frames: _Sorted) -> None:
+def _check_sources(parts: Sequence[Part], names: Sequence[str], frames: Keyed) -> None:
     """See that videos of equal name from different data are the same: an image in common shows it."""
     prints = [part.opened.attributes["source_fingerprint"] for part in parts]
     if len(set(prints)) == 1:
@@ -177,8 +129,8 @@ def _windows(parts: Sequence[Part], numbers: dict[str, int], teachers: Sequence[
     for part in parts:
         own = part.opened.tables
         number = np.array([numbers.get(name, -1) for name in part.names(own["videos/name"])], dtype=np.int64)
-        keys.append(_key(number[own["windows/video"]], own["windows/start"]))
-    windows = _Sorted.of(keys, [np.arange(len(key)) for key in keys])
+        keys.append(keys_of(number[own["windows/video"]], own["windows/start"]))
+    windows = Keyed.of(keys, [np.arange(len(key)) for key in keys])
     twice = np.flatnonzero(~windows.first[1:] & (np.diff(windows.source) == 0))
     names = list(numbers)
     if len(twice):
@@ -187,10 +139,10 @@ def _windows(parts: Sequence[Part], numbers: dict[str, int], teachers: Sequence[
     first = np.cumsum([0, *map(len, keys)])[windows.source] + windows.row
     for array in ("boxes/ground_truth", "boxes/absent"):
         values = np.concatenate([part.opened.tables[array] for part in parts])[first]
-        _refuse(windows.repeated(values), windows, parts, names, f"begins a window of other {array}")
+        _refuse(windows.differing(values), windows, parts, names, f"begins a window of other {array}")
         tables[array] = values[windows.first]
     used = windows.key[windows.first]
-    tables["windows/video"], tables["windows/start"] = used >> 32, used & _FRAME
+    tables["windows/video"], tables["windows/start"] = used >> 32, used & FRAME
     tables["boxes/teacher"] = _teachers(parts, windows, names, teachers)
     tables["overlap/iou"] = overlaps(tables["boxes/ground_truth"], tables["boxes/teacher"])
     tables["overlap/best"] = best_teacher(tables["overlap/iou"])
@@ -198,7 +150,7 @@ def _windows(parts: Sequence[Part], numbers: dict[str, int], teachers: Sequence[
 
 
 def _teachers(
-    parts: Sequence[Part], windows: _Sorted, names: Sequence[str], teachers: Sequence[str]
+    parts: Sequence[Part], windows: Keyed, names: Sequence[str], teachers: Sequence[str]
 ) -> NDArray[np.float32]:
     """Every teacher's boxes, float32 (N, L, K, 4), from whichever sets have that teacher; else NaN."""
     number = np.cumsum(windows.first) - 1
@@ -213,7 +165,7 @@ def _teachers(
             column = parts[p].opened.attributes["teachers"].index(teacher)
             here = held.source == p
             values[here] = parts[p].opened.tables["boxes/teacher"][held.row[here], :, column]
-        _refuse(held.repeated(values), held, parts, names, f"begins a window of other boxes of {teacher}")
+        _refuse(held.differing(values), held, parts, names, f"begins a window of other boxes of {teacher}")
         boxes[number[among][held.first], :, k] = values[held.first]
     _check_positive(parts, windows, names, teachers, np.isfinite(boxes[:, 0, :, 0]))
     return boxes
@@ -221,7 +173,7 @@ def _teachers(
 
 def _check_positive(
     parts: Sequence[Part],
-    windows: _Sorted,
+    windows: Keyed,
     names: Sequence[str],
     teachers: Sequence[str],
     positive: NDArray[np.bool_],
@@ -234,19 +186,17 @@ def _check_positive(
         n, k = changed[0].tolist()
         there, lacking = (n, first[n]) if positive[n, k] else (first[n], n)
         problem = (
-            f"its window at frame {key[lacking] & _FRAME} of video {names[key[n] >> 32]!r} has no boxes of "
-            f"{teachers[k]}, which is positive on the window at frame {key[there] & _FRAME} in "
+            f"its window at frame {key[lacking] & FRAME} of video {names[key[n] >> 32]!r} has no boxes of "
+            f"{teachers[k]}, which is positive on the window at frame {key[there] & FRAME} in "
             f"{parts[source[there]].opened.path}, and has to be on all of a video or on none"
         )
         remedy = f"Merge sets that have the same windows of the videos that they share. {_APART}"
         raise DataError(parts[source[lacking]].opened.path, problem, remedy)
 
 
-def _refuse(
-    place: int | None, order: _Sorted, parts: Sequence[Part], names: Sequence[str], what: str
-) -> None:
+def _refuse(place: int | None, order: Keyed, parts: Sequence[Part], names: Sequence[str], what: str) -> None:
     """Raise where what stands at a place is at odds with what stands before it."""
     if place is not None:
-        video, frame = names[order.key[place] >> 32], order.key[place] & _FRAME
+        video, frame = names[order.key[place] >> 32], order.key[place] & FRAME
         path, other = (parts[order.source[p]].opened.path for p in (place, place - 1))
         raise DataError(path, f"frame {frame} of video {video!r} {what} in {other}", _REBUILD)
