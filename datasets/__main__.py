@@ -1,4 +1,4 @@
-"""`python -m datasets synth | audit | info | validate | export`."""
+"""`python -m datasets synth | audit | info | validate | repair | view | merge | export`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from datasets.command_line import run_command
 from datasets.synthetic.command import Synth
 from datasets.transfer.command import Info, Validate
 from datasets.transfer.export import Export
+from datasets.transfer.merge import Merge
+from datasets.transfer.repair import Repair
+from datasets.transfer.view import View
 
 
 def main() -> int:
@@ -18,6 +21,9 @@ def main() -> int:
         "audit": Audit,
         "info": Info,
         "validate": Validate,
+        "repair": Repair,
+        "view": View,
+        "merge": Merge,
         "export": Export,
     }
     return run_command(commands, "python -m datasets", "Source videos and transfer sets on disk.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,9 +11,9 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from datasets.atomic import appearing
 from datasets.boxes import is_valid
 from datasets.command_line import progress
+from datasets.mp4 import write_mp4
 from teachers.base import TeacherError
 
 if TYPE_CHECKING:
@@ -69,7 +68,9 @@ class Filming:
             OSError: If OpenCV cannot write it.
         """
         try:
-            write_mp4(self.out, self.fps, images, len(run.video))
+            with progress("frames") as bar:
+                tracked = bar.track(images, total=len(run.video), description="tracking")
+                write_mp4(self.out, self.fps, tracked)
         except TeacherError as error:
             print(f"{run.name} failed: {error}", *getattr(error, "__notes__", ()), sep="\n", file=sys.stderr)
             return False
@@ -115,27 +116,3 @@ class Canvas:
         for number, (line, colour) in enumerate(lines, 1):
             place = (6, 16 * number)
             cv2.putText(self._pixels, line, place, cv2.FONT_HERSHEY_SIMPLEX, 0.5, colour, 1, cv2.LINE_AA)
-
-
-def write_mp4(path: Path, fps: float, images: Iterator[Image], count: int) -> None:
-    """Write images as an MP4 that appears when it is complete.
-
-    Raises:
-        OSError: If OpenCV cannot write it.
-    """
-    with appearing(path) as temporary, tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        file = Path(folder) / "video.mp4"  # OpenCV picks the container by the file's suffix
-        writer = None
-        try:
-            with progress("frames") as bar:
-                for image in bar.track(images, total=count, description="tracking"):
-                    if writer is None:
-                        size = (image.shape[1], image.shape[0])
-                        writer = cv2.VideoWriter(str(file), cv2.VideoWriter.fourcc(*"mp4v"), fps, size)
-                        if not writer.isOpened():
-                            raise OSError(f"{path}: this OpenCV cannot write MPEG-4 videos")
-                    writer.write(image)
-        finally:
-            if writer is not None:
-                writer.release()
-        file.replace(temporary)

@@ -70,7 +70,10 @@ def test_files_that_the_readme_and_the_docs_link_to_exist():
 
 @pytest.mark.parametrize(
     "program",
-    ["datasets audit", "datasets info", "datasets synth", "datasets validate"]
+    [
+        f"datasets {what}"
+        for what in ("synth", "audit", "info", "validate", "repair", "view", "merge", "export")
+    ]
     + ["teachers fetch", "teachers list", "teachers try"]
     + ["teachers.training.mdnet", "teachers.training.siamrpn"]
     + ["trainer", "trainer.evaluate", "trainer.track", "trainer.judge"]

@@ -103,3 +103,26 @@ def test_the_command_and_what_it_refuses(folder, tmp_path_factory, capsys, monke
     with pytest.raises(DataError, match="does not exist"):
         export(lonely / "nothing.h5", lonely / "alone.h5")
     assert sorted(p.name for p in lonely.iterdir()) == ["part.h5"]
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "where"),
+    [
+        ("part.h5", "boxes/teacher", "boxes/teacher: its"),
+        ("frames.h5", "frames/window", "frames/window: its"),
+        ("frames.h5", "frames/data", "frames/data, row 0: the JPEG file changed"),
+    ],
+)
+def test_damage_is_not_copied_under_a_new_seal(folder, tmp_path_factory, name, array, where):
+    made = part(folder, [0])
+    file = made.with_name(name)
+    with h5py.File(file) as opened:
+        place = opened[array].id.get_offset()
+    data = bytearray(file.read_bytes())
+    data[place + 9] ^= 4
+    file.write_bytes(data)
+    out = tmp_path_factory.mktemp("out") / "alone.h5"
+    with pytest.raises(DataError, match=where) as error:
+        export(made, out)
+    assert error.value.path == file and "datasets repair" in error.value.remedy
+    assert list(out.parent.iterdir()) == []

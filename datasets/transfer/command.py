@@ -131,7 +131,7 @@ def description(path: Path) -> dict[str, Any]:
             }
             for k, name in enumerate(attributes["teachers"])
         }
-        store = open_pixels(path, file, attributes)
+        store = open_pixels(path, file)
         rows = np.unique(file["windows/frame"][()])
     facts["pixels"] = {"file": str(store.path), **_pixels(store.tables, rows)}
     store.close()
@@ -145,7 +145,7 @@ def _stored(path: Path) -> tuple[Path | None, int]:
         with open_checked(path, (FORMAT, FRAMES_FORMAT)) as file:
             if file.attrs["format"] == FRAMES_FORMAT:
                 return path.resolve(), len(file["frames/index"])
-            store = open_pixels(path, file, read_attributes(path, file))
+            store = open_pixels(path, file)
         store.close()
         return store.path.resolve(), len(store)
     except (DataError, OSError, KeyError):

@@ -23,6 +23,7 @@ FORMAT: Final = "transfer-set"
 FRAMES_FORMAT: Final = "transfer-frames"
 VERSION: Final = 1
 FRAMES_FILE: Final = "frames.h5"
+PIXELS: Final = "frames/data"
 USER_BLOCK: Final = 4096
 DIGEST_BYTES: Final = 16
 """BLAKE3, cut to 128 bits, of each JPEG."""

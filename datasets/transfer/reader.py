@@ -69,7 +69,7 @@ class TransferReader:
             self.attributes = read_attributes(self.path, file)
             tables = load_set(self.path, file)
             self.content = _record(self.attributes, tables)
-            self.pixels = open_pixels(self.path, file, self.attributes)
+            self.pixels = open_pixels(self.path, file)
         self.video_size: NDArray[np.int32] = np.stack(
             [tables["videos/width"], tables["videos/height"]], axis=-1
         )
@@ -169,17 +169,23 @@ def frames_path(path: Path, link: str) -> Path:
     raise DataError(path, f"cannot find its pixels: there is no {link} beside it", remedy)
 
 
-def open_pixels(path: Path, file: h5py.File, attributes: dict[str, Any]) -> Pixels:
-    """Open the stored images of a set: its own, or those of the frames.h5 that it links to.
+def linked_frames(path: Path, file: h5py.File, whole: bool = True) -> Path | None:
+    """The frames.h5 that a set links to, None where the file holds its pixels itself.
+
+    Args:
+        path: The set; the frames.h5 lies beside it.
+        file: The same, open.
+        whole: Refuse a frames.h5 that was cut.
 
     Raises:
-        DataError: If the frames.h5 is missing, damaged, or of another build.
+        DataError: If the frames.h5 is missing, has no seal, or is of another build.
     """
     link = file.get("frames", getlink=True)
     if not isinstance(link, h5py.ExternalLink):
-        return Pixels(path, *load_frames(path, file))
+        return None
     target = frames_path(path, link.filename)
-    found, wanted = read_seal(target).fingerprint, attributes["frames_fingerprint"]
+    wanted = read_attributes(path, file)["frames_fingerprint"]
+    found = read_seal(target, whole).fingerprint
     if found != wanted:
         problem = (
             f"is of another build than {path.name}: its fingerprint is {found[:12]}..., "
@@ -187,6 +193,18 @@ def open_pixels(path: Path, file: h5py.File, attributes: dict[str, Any]) -> Pixe
         )
         remedy = "Bring both from the same build (`dvc checkout`), or build both again with `dvc repro`"
         raise DataError(target, problem, remedy)
+    return target
+
+
+def open_pixels(path: Path, file: h5py.File) -> Pixels:
+    """Open the stored images of a set: its own, or those of the frames.h5 that it links to.
+
+    Raises:
+        DataError: If the frames.h5 is missing, damaged, or of another build.
+    """
+    target = linked_frames(path, file)
+    if target is None:
+        return Pixels(path, *load_frames(path, file))
     with open_checked(target, (FRAMES_FORMAT,)) as frames:
         return Pixels(target, *load_frames(target, frames))
 

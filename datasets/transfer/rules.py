@@ -15,7 +15,9 @@ from datasets.transfer.pixels import Pixels, Tables
 from datasets.transfer.record import best_teacher, overlaps
 
 Breach = tuple[str, str]
-_FORBIDDEN = set("/\\\0\ufffd")
+FORBIDDEN = frozenset("/\\\0\ufffd")
+"""What no name of a video holds, because names become paths."""
+
 _SHOWN = 20
 """Breaches of one rule that are listed one by one."""
 
@@ -30,7 +32,7 @@ def _each(where: str, bad: NDArray[np.bool_] | np.bool_, what: Callable[[int], s
 
 def _names(where: str, names: NDArray[np.bytes_]) -> Iterator[Breach]:
     texts = [name.decode("utf-8", "replace") for name in names.tolist()]
-    odd = np.array([t in {"", ".", ".."} or bool(_FORBIDDEN & set(t)) for t in texts], dtype=bool)
+    odd = np.array([t in {"", ".", ".."} or bool(FORBIDDEN & set(t)) for t in texts], dtype=bool)
     yield from _each(f"{where}, row", odd, lambda v: f"{texts[v]!r} is not a plain name")
     seen: dict[str, int] = {}
     again = np.array([seen.setdefault(t, v) != v for v, t in enumerate(texts)], dtype=bool)

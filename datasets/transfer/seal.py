@@ -100,8 +100,12 @@ def make_seal(path: Path, extents: Sequence[Extent], by_rows: str | None = None)
     return seal
 
 
-def read_seal(path: Path) -> Seal:
+def read_seal(path: Path, whole: bool = True) -> Seal:
     """Read a file's seal and check that the file has the size that it states.
+
+    Args:
+        path: The file.
+        whole: Check the size; without, a file that was cut still says what it was.
 
     Raises:
         DataError: If the file has no seal of this version, or was cut.
@@ -123,7 +127,7 @@ def read_seal(path: Path) -> Seal:
         raise DataError(
             path, f"the seal in its first {USER_BLOCK} bytes is damaged ({error})", remedy
         ) from error
-    if seal.size != size:
+    if whole and seal.size != size:
         raise DataError(
             path, f"has {size:,} bytes, its seal says {seal.size:,}: it was cut or extended", remedy
         )
@@ -162,7 +166,8 @@ def _parse(block: bytes) -> Seal:
     return seal
 
 
-def _gaps(extents: Sequence[Extent], size: int) -> list[tuple[int, int]]:
+def gaps(extents: Sequence[Extent], size: int) -> list[tuple[int, int]]:
+    """(offset, length) of what lies before, between and behind the arrays, and after the user block."""
     starts = [USER_BLOCK, *(e.offset + e.length for e in extents)]
     ends = [*(e.offset for e in extents), size]
     return [(start, end - start) for start, end in zip(starts, ends, strict=True)]
@@ -170,7 +175,7 @@ def _gaps(extents: Sequence[Extent], size: int) -> list[tuple[int, int]]:
 
 def _structure(file: object, extents: Sequence[Extent], size: int) -> str:
     """Digest of the seal's own lines, whose names nothing else covers, and of the bytes that no array holds."""
-    return _digest(file, _gaps(extents, size), "\n".join(e.line() for e in extents))
+    return _digest(file, gaps(extents, size), "\n".join(e.line() for e in extents))
 
 
 def _digest(file: object, ranges: Sequence[tuple[int, int]], first: str = "") -> str:

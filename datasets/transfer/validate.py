@@ -105,7 +105,7 @@ def _set(path: Path, file: h5py.File, pixels: bool, advance: Callable[[int], Non
         return problems
     attributes = read_attributes(path, file)
     tables: Tables = {a.name: file[a.name][()] for a in ARRAYS}
-    store = open_pixels(path, file, attributes)
+    store = open_pixels(path, file)
     store.close()
     if store.path != path and pixels:
         problems += validate(store.path, pixels, advance)

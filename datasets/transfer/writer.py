@@ -28,6 +28,7 @@ from datasets.transfer.format import (
     FRAMES_ARRAYS,
     FRAMES_ATTRIBUTES,
     FRAMES_FORMAT,
+    PIXELS,
     VERSION,
     created_by,
 )
@@ -41,8 +42,6 @@ from datasets.transfer.structure import (
     write_array,
     write_attributes,
 )
-
-_PIXELS = "frames/data"
 
 
 class FramesWriter:
@@ -132,7 +131,7 @@ class FramesWriter:
         start = self._lay_structure(self._bytes, self._tables())
         if self._bytes and start != self._start:
             raise RuntimeError(
-                f"HDF5 {h5py.version.hdf5_version} moved {_PIXELS} from {self._start} to {start}"
+                f"HDF5 {h5py.version.hdf5_version} moved {PIXELS} from {self._start} to {start}"
             )
         with self._skeleton.open("rb") as skeleton:
             size = skeleton.seek(0, os.SEEK_END)
@@ -143,7 +142,7 @@ class FramesWriter:
         self._file.flush()
         with h5py.File(self._temporary, "r", locking=False) as file:
             extents = find_extents(file, FRAMES_ARRAYS)
-        self.seal = make_seal(self._temporary, extents, by_rows=_PIXELS)
+        self.seal = make_seal(self._temporary, extents, by_rows=PIXELS)
 
     def _tables(self) -> dict[str, Any]:
         blocks = list(self._blocks.values())
