@@ -167,5 +167,6 @@ def _even(image: RGB) -> NDArray[np.uint8]:
 
 def _title(reader: TransferReader) -> str:
     p = reader.content.provenance
-    videos = len(reader.content.video_name)
-    return f"{reader.path.name}: pool {p.pool}, β = {p.beta:g}, {len(reader)} windows of {videos} videos"
+    windows, videos = len(reader), len(reader.content.video_name)
+    counted = f"{windows} window{'s' * (windows != 1)} of {videos} video{'s' * (videos != 1)}"
+    return f"{reader.path.name}: pool {p.pool}, β = {p.beta:g}, {counted}"
