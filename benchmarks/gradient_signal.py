@@ -26,7 +26,7 @@ from trainer.episodes import Reader
 from trainer.interactions import Interactions
 from trainer.learner import Learner
 from trainer.losses import losses
-from trainer.options import CurriculumOptions, EpisodeOptions, TrainOptions
+from trainer.options import CurriculumOptions, EpisodeOptions, LossOptions, TrainOptions
 from trainer.processes import Processes
 from trainer.student import load_student
 from trainer.windows import open_windows
@@ -96,6 +96,9 @@ class Command:
     horizon: int = 15
     """Steps of an episode."""
 
+    gamma: float = 1.0
+    """γ that the students' values were learned with."""
+
     seed: int = 0
     """Of episodes and noise."""
 
@@ -127,6 +130,7 @@ class Command:
             init=path,
             student=student.options,
             episode=EpisodeOptions(mirror=0.5, reverse=0.5, turn=0.75, hurry=0.5, tint=0.4, shake=0.1),
+            loss=LossOptions(gamma=self.gamma),
             curriculum=CurriculumOptions(start=self.horizon, episodes=sys.maxsize),
         )
         device = torch.device("cpu")
