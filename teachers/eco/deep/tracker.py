@@ -21,6 +21,7 @@ from teachers.eco.deep.network import read
 from teachers.eco.deep.patch import Division
 from teachers.eco.deep.pose import Pose
 from teachers.eco.deep.slots import Slots
+from teachers.eco.deep.together.tracker import EcoDeepTogether
 from teachers.eco.target import colour, generator_of, target_of
 from teachers.options import TeacherConfigError
 
@@ -36,8 +37,11 @@ class EcoDeep:
         seed: Seed of these, with the video's name.
         division: "floor" cuts search regions as the published results' PyTorch did, "true" as today's does with
             the same code: of even size, they are then a pixel larger and half a pixel off.
-        device: Where the network runs: "cpu", "cuda", "cuda:1" ...; what is learned stays on the CPU.
+        device: Where the network runs: "cpu", "cuda", "cuda:1" ... One video's filters are on the CPU, those of many
+            videos at once are where the network is.
         threads: Threads of one network call on the CPU, for the whole process; 0 leaves PyTorch's setting alone.
+        together: Whether many videos at once are stepped by operations on all of them (`EcoDeepTogether`) instead of
+            one after the other (`EcoDeepBatch`). By default that is so on a GPU alone: on a CPU it is slower.
 
     Raises:
         DataError: If the checkpoint cannot be read or is another network's.
@@ -56,6 +60,7 @@ class EcoDeep:
         division: Division = "floor",
         device: str = "cpu",
         threads: int = 0,
+        together: bool | None = None,
     ) -> None:
         try:
             torch.empty(0, device=device)
@@ -68,6 +73,7 @@ class EcoDeep:
             torch.set_num_threads(threads)
         self._extractor = Extractor(read(weights), device)
         self._dropout, self._seed, self._division = dropout, seed, division
+        self._together = self._extractor.device.type == "cuda" if together is None else together
         self._model: Model | None = None
 
     @property
@@ -106,9 +112,10 @@ class EcoDeep:
         self._model.step(colour(image, "eco-deep"))
         return self._model.pose.target.box
 
-    def batch(self, slots: int) -> EcoDeepBatch:
+    def batch(self, slots: int) -> EcoDeepBatch | EcoDeepTogether:
         """The same network and options for many videos at once."""
-        return EcoDeepBatch(self._extractor, self._begin, slots)
+        kind = EcoDeepTogether if self._together else EcoDeepBatch
+        return kind(self._extractor, self._begin, slots)
 
     def _begin(self, image: Image | None, box: Box, task: Task) -> Start:
         frame = colour(image, "eco-deep")
