@@ -61,7 +61,7 @@ def learn(goal: Goal, series: Tensor, axes: Tensor) -> Learned:
 
 
 class _Samples:
-    """Samples, and the responses to vectors and back; products with vectors, whose conjugates cost nothing."""
+    """Samples, and the responses to vectors and back; the conjugates taken are of vectors."""
 
     def __init__(self, series: Tensor) -> None:
         self._x = series.transpose(0, 1).contiguous()
@@ -72,10 +72,11 @@ class _Samples:
 
     def back(self, vectors: Tensor, label: Tensor | None) -> Tensor:
         """sum_j conj(x_j) (x_j . v - y) / J, complex64 (coefficients, channels), as `vectors` are; y may be none."""
-        miss = torch.bmm(self._x, vectors[:, :, None])
+        # Rows instead of columns: a matrix that is turned over is what a CPU is slow with.
+        miss = torch.bmm(vectors[:, None], self._x.mT)
         if label is not None:
             miss -= label[:, None, None]
-        back = torch.bmm(self._x.mT, miss.conj().resolve_conj())[:, :, 0]
+        back = torch.bmm(miss.conj().resolve_conj(), self._x)[:, 0]
         return back.conj().resolve_conj() / self._x.shape[1]
 
 
