@@ -28,7 +28,7 @@ from teachers.eco.deep.extractor import Extractor
 from teachers.eco.deep.gram import NormalEquations
 from teachers.eco.deep.memory import Memory
 from teachers.eco.deep.network import TwoNetworks, read
-from teachers.eco.deep.patch import patch
+from teachers.eco.deep.patch import patch, square
 from teachers.eco.deep.region import region
 from teachers.eco.deep.tracker import EcoDeepBatch
 from teachers.eco.deep.transform import Sampling, Transform
@@ -254,7 +254,7 @@ def test_patches_are_those_of_a_padded_image(centre: tuple[float, float], size: 
     expected = functional.interpolate(
         functional.pad(thinned, around, "replicate"), (side, side), mode="bilinear"
     )
-    found = patch(image, centre, size, side, division)
+    found = patch(image, square(centre, size, side, division), side)
     np.testing.assert_allclose(found, expected[0].permute(1, 2, 0).numpy(), atol=0.01)
 
 

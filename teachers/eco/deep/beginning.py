@@ -58,7 +58,7 @@ class Start(NamedTuple):
 def beginnings(extractor: Extractor, start: Start) -> list[Beginning]:
     """Frame 0's samples, for each of `KINDS`."""
     image, pose, generator = start
-    variants = augmented(pose.patch(image))
+    variants = augmented(pose.first_patch(image))
     parts = [extractor(variants[i : i + _BATCH]) for i in range(0, len(variants), _BATCH)]
     shifts = [(0, 0), *SHIFTS] + [(0, 0)] * (len(variants) - 1 - len(SHIFTS))
     off = pose.off

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from teachers.base import Image, TeacherError
-from teachers.eco.deep.patch import Division, patch, square
+from teachers.eco.deep.patch import Division, Square, patch, square
 from teachers.eco.deep.region import SCALES, region
 from teachers.eco.target import Target
 
@@ -54,17 +54,17 @@ class Pose:
         row, column = ((at - round(at)) / self._scale for at in self._centre)
         return row, column
 
-    def patch(self, image: Image) -> Floats:
-        """The search region in frame 0, float32 (side, side, 3), see `patch`."""
-        return patch(image, *self._square(1.0))
+    def squares(self) -> list[Square]:
+        """What is read of the next frame: the search regions of all scales."""
+        return [self._square(scale) for scale in SCALES]
 
     def patches(self, image: Image) -> list[Floats]:
-        """The search regions of all scales in the next frame, each float32 (side, side, 3)."""
-        return [patch(image, *self._square(scale)) for scale in SCALES]
+        """The same, cut out and resized: each float32 (side, side, 3)."""
+        return [patch(image, read, self.region.side) for read in self.squares()]
 
-    def squares(self, image: Image) -> list[Image]:
-        """The same before they are resized, see `square`."""
-        return [square(image, *self._square(scale)) for scale in SCALES]
+    def first_patch(self, image: Image) -> Floats:
+        """The search region of frame 0, float32 (side, side, 3)."""
+        return patch(image, self._square(1.0), self.region.side)
 
     def follow(self, score: float, peak: int, image: Image) -> tuple[int, tuple[float, float]]:
         """Move to where the response is highest.
@@ -100,10 +100,10 @@ class Pose:
         moved = [(at - before) / scale for at, before in zip(self._centre, start, strict=True)]
         return number, self.region.radians(moved[0], moved[1])
 
-    def _square(self, scale: float) -> tuple[tuple[float, float], float, int, Division]:
-        """What `patch` and `square` are given for a relative scale."""
+    def _square(self, scale: float) -> Square:
+        """The search region of a relative scale."""
         side = self.region.side
-        return self._centre, side * self._scale * scale, side, self._division
+        return square(self._centre, side * self._scale * scale, side, self._division)
 
     @property
     def _size(self) -> tuple[float, float]:

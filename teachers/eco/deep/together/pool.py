@@ -53,8 +53,8 @@ class Pool:
     def step(self, images: Mapping[int, Image]) -> dict[int, Box | Exception]:
         """Find the targets of some rows in their next frames and learn from these."""
         rows = Rows(list(images), self._device)
-        squares = [s for row, image in images.items() for s in self.poses[row].squares(image)]
-        maps = self._extractor(resized(squares, self.side, self._device))
+        squares = [self.poses[row].squares() for row in rows.numbers]
+        maps = self._extractor(resized(list(images.values()), squares, self.side, self._device))
         samples = [own.samples(rows, m) for own, m in zip(self._filters, maps, strict=True)]
         answers: dict[int, Box | Exception] = {}
         found: list[tuple[int, int, tuple[float, float]]] = []
