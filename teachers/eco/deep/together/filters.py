@@ -73,8 +73,8 @@ class Filters:
         return series.view(count, -1, *series.shape[1:])
 
     def responses(self, rows: Rows, samples: Tensor) -> Tensor:
-        """Series of the filters' responses to `samples`, complex64 (N, scales, coefficients)."""
-        return (samples * self._filters[rows.index][:, None]).sum(-1)
+        """Series of the filters' responses to `samples` by their share, complex64 (N, scales, coefficients)."""
+        return self.kind.share * (samples * self._filters[rows.index][:, None]).sum(-1)
 
     def remember(self, rows: Rows, samples: Tensor, moves: Sequence[tuple[float, float]]) -> Tensor:
         """Keep a sample of each of N targets, complex64 (N, coefficients, kept); returned with their origins moved."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -16,6 +17,24 @@ from teachers.eco.deep.together.filters import Filters
 from teachers.eco.deep.together.resize import resized
 from teachers.eco.deep.together.series import Rows
 from teachers.eco.deep.transform import sampling_of
+
+
+@dataclass(frozen=True)
+class Search:
+    """What was found in a frame of N rows.
+
+    Attributes:
+        rows: The rows.
+        images: Their frames.
+        samples: Series of all scales, for each kind of features; see `Filters.samples`.
+        peaks: The highest response and its place, for `Pose.follow`; float64 (N, 2), one tensor because each transfer
+            waits for the device.
+    """
+
+    rows: Rows
+    images: Sequence[Image]
+    samples: Sequence[Tensor]
+    peaks: Tensor
 
 
 class Pool:
@@ -37,7 +56,7 @@ class Pool:
         self._extractor, self._count = extractor, count
         self._device = extractor.device
         self._filters = [Filters(kind, side, count, self._device) for kind in KINDS]
-        self._sampling = sampling_of(max(own.n for own in self._filters), side, str(self._device))
+        self._sampling = sampling_of(self._filters[0].n, side, str(self._device))
 
     @property
     def free(self) -> int | None:
@@ -50,57 +69,51 @@ class Pool:
             own.start(row, start.pose.region, beginning)
         self.poses[row] = start.pose
 
-    def step(self, images: Mapping[int, Image]) -> dict[int, Box | Exception]:
-        """Find the targets of some rows in their next frames and learn from these."""
+    def search(self, images: Mapping[int, Image]) -> Search:
+        """Search the targets of some rows in their next frames; on a GPU this returns before it is done."""
         rows = Rows(list(images), self._device)
         squares = [self.poses[row].squares() for row in rows.numbers]
         maps = self._extractor(resized(list(images.values()), squares, self.side, self._device))
         samples = [own.samples(rows, m) for own, m in zip(self._filters, maps, strict=True)]
+        return Search(rows, list(images.values()), samples, self._peaks(rows, samples))
+
+    def follow(self, search: Search) -> dict[int, Box | Exception]:
+        """Move the targets to where they were found, and learn from there."""
         answers: dict[int, Box | Exception] = {}
         found: list[tuple[int, int, tuple[float, float]]] = []
-        for number, (score, peak) in enumerate(self._peaks(rows, samples)):
-            row = rows.numbers[number]
+        for number, (score, peak) in enumerate(search.peaks.tolist()):
+            row = search.rows.numbers[number]
             try:
-                best, moved = self.poses[row].follow(score, int(peak), images[row])
+                best, moved = self.poses[row].follow(score, int(peak), search.images[number])
             except TeacherError as error:
                 answers[row] = error
                 continue
             found.append((number, best, moved))
             answers[row] = self.poses[row].target.box
         if found:
-            self._learn(rows, samples, found)
+            self._learn(search, found)
         return answers
 
-    def _peaks(self, rows: Rows, samples: Sequence[Tensor]) -> list[list[float]]:
-        """For each row the highest response, and its place among all scales, columns and rows."""
-        total: Tensor | None = None
-        for own, sample in zip(self._filters, samples, strict=True):
-            response = own.kind.share * own.responses(rows, sample)
-            grid = response.view(*response.shape[:2], -1, own.n)
-            if total is None:
-                total = grid
-            else:
-                begin = (self._sampling.n - own.n) // 2
-                total[:, :, : own.n // 2 + 1, begin : begin + own.n] += grid
-        assert total is not None
-        planes = torch.view_as_real(total.flatten(2)).flatten(0, 1).mT.contiguous()
-        values = self._sampling(planes).reshape(len(rows.numbers), -1)
-        scores, peaks = values.max(dim=1)
-        # Both at once: each transfer waits for the device. A place is far below 2^53.
-        return torch.stack([scores.double(), peaks.double()], dim=1).tolist()
+    def _peaks(self, rows: Rows, samples: Sequence[Tensor]) -> Tensor:
+        """For each row the highest response, and its place among all scales, columns and rows: see `Search`."""
+        large, small = self._filters
+        total, more = (
+            own.responses(rows, sample) for own, sample in zip(self._filters, samples, strict=True)
+        )
+        grid = total.view(*total.shape[:2], -1, large.n)
+        begin = (large.n - small.n) // 2
+        grid[:, :, : small.n // 2 + 1, begin : begin + small.n] += more.view(*more.shape[:2], -1, small.n)
+        values = self._sampling(torch.view_as_real(total).flatten(0, 1).mT.contiguous())
+        scores, peaks = values.reshape(len(rows.numbers), -1).max(dim=1)
+        return torch.stack([scores.double(), peaks.double()], dim=1)
 
-    def _learn(
-        self,
-        rows: Rows,
-        samples: Sequence[Tensor],
-        found: Sequence[tuple[int, int, tuple[float, float]]],
-    ) -> None:
+    def _learn(self, search: Search, found: Sequence[tuple[int, int, tuple[float, float]]]) -> None:
         """Remember samples (number of the row, scale, move), and learn from them where it is time to."""
         numbers, scales, moves = zip(*found, strict=True)
-        used = Rows([rows.numbers[number] for number in numbers], self._device)
+        used = Rows([search.rows.numbers[number] for number in numbers], self._device)
         turn = [place for place, row in enumerate(used.numbers) if self.poses[row].learns]
         learning = Rows([used.numbers[place] for place in turn], self._device) if turn else None
-        for own, sample in zip(self._filters, samples, strict=True):
-            latest = own.remember(used, sample[list(numbers), list(scales)], moves)
+        for own, samples in zip(self._filters, search.samples, strict=True):
+            latest = own.remember(used, samples[list(numbers), list(scales)], moves)
             if learning is not None:
                 own.learn(learning, latest[turn])
