@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -59,24 +57,19 @@ class Memory:
     def add(self, rows: Rows, samples: Tensor) -> None:
         """Take in a sample of each of these videos, complex64 (N, coefficients, channels)."""
         renewed = [self._ages[row].renew() for row in rows.numbers]
-        # The sample that goes has shrunk like all others.
-        numbers = [(r.factor, r.weight, -r.former * r.factor) for r in renewed]
-        factor, *weights = uploaded(np.array(numbers, dtype=np.float32), samples.device).T
-        self._replace(rows, [r.place for r in renewed], samples, factor, torch.stack(weights, dim=1))
-
-    def _replace(
-        self, rows: Rows, places: Sequence[int], samples: Tensor, factor: Tensor, weights: Tensor
-    ) -> None:
-        where = rows.places, uploaded(np.array(places, dtype=np.int64), samples.device)
-        # (N, coefficients, 2, channels): what comes and what goes
-        pair = torch.stack([samples, self._samples[where]], dim=2)
-        self._samples[where] = samples
-        weighted = pair * weights[:, None, :, None]
+        places = uploaded(np.array([r.place for r in renewed]), samples.device)
+        # What comes and what goes, which has shrunk like all others.
+        weights = [(r.factor, r.weight, -r.former * r.factor) for r in renewed]
+        numbers = uploaded(np.array(weights, dtype=np.float32), samples.device)[:, :, None, None]
+        factor, weight = numbers[:, :1], numbers[:, None, 1:, 0]
+        # (N, coefficients, 2, channels)
+        pair = torch.stack([samples, self._samples[rows.places, places]], dim=2)
+        self._samples[rows.places, places] = samples
+        weighted = pair * weight
         conjugate = pair.conj().resolve_conj().mT
         matrix = self.matrix[rows.index]
-        matrix *= factor[:, None, None, None]
+        matrix *= factor
         matrix.flatten(0, 1).baddbmm_(conjugate.flatten(0, 1), weighted.flatten(0, 1))
-        right = factor[:, None, None] * self.right[rows.index] + weighted.sum(2).conj()
-        self.right[rows.index] = right
         if not isinstance(rows.index, slice):
             self.matrix[rows.index] = matrix
+        self.right[rows.index] = factor[..., 0] * self.right[rows.index] + weighted.sum(2).conj()
