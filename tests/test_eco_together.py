@@ -20,9 +20,11 @@ from teachers.eco.deep import EcoDeep
 from teachers.eco.deep import memory as one_memory
 from teachers.eco.deep.ages import CAPACITY
 from teachers.eco.deep.augmentation import augmented
+from teachers.eco.deep.beginning import Beginning, Start
 from teachers.eco.deep.joint import SHARES
 from teachers.eco.deep.network import TwoNetworks
 from teachers.eco.deep.patch import patch, square
+from teachers.eco.deep.pose import Pose
 from teachers.eco.deep.region import KINDS, region
 from teachers.eco.deep.together.descent import Momentum, descend
 from teachers.eco.deep.together.goal import Goal
@@ -36,6 +38,7 @@ from teachers.eco.descent import Descent
 from teachers.eco.fourier import Fourier, label
 from teachers.eco.layout import Block, laid_out
 from teachers.eco.regularisation import Regulariser
+from teachers.eco.target import target_of
 
 Floats = NDArray[np.float32]
 
@@ -213,6 +216,35 @@ def test_a_cpu_steps_one_after_the_other_unless_told_otherwise(teacher: EcoDeep)
     begin(batch, 0, "a")
     begin(batch, 1, "b")
     assert [(pool.side, pool.free) for pool in batch._pools] == [(240, 1), (208, 1)]
+
+
+class Elsewhere:
+    """Maps on PyTorch's device without memory, where an operation that also takes a tensor of the host is an error."""
+
+    device = torch.device("meta")
+
+    def __call__(self, regions):
+        count, side = len(regions), regions[0].shape[0]
+        cells = [side // kind.stride for kind in KINDS]
+        return tuple(
+            torch.empty(count, n, n, k.channels, device="meta") for n, k in zip(cells, KINDS, strict=True)
+        )
+
+
+def test_all_that_is_done_per_frame_is_done_on_the_device(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(
+        Beginning, "axes", lambda self, kept: np.zeros((self.maps.shape[3], kept), np.float32)
+    )
+    for steps in ("GAUSS_NEWTON_STEPS", "GRADIENT_STEPS"):
+        monkeypatch.setattr(f"teachers.eco.deep.together.joint.{steps}", 1)
+    pool = Pool(Elsewhere(), 240, 3)
+    for row in (2, 0):
+        pose = Pose(FRAMES[0].shape[:2], target_of(FRAMES[0], BOXES[0], Task("a", 2)), "floor")
+        pool.start(row, Start(FRAMES[0], pose, np.random.default_rng(0)))
+    for rows in ((0, 2), (2, 0), (2,)):
+        search = pool.search(dict.fromkeys(rows, FRAMES[1]))
+        assert search.peaks.shape == (len(rows), 2) and search.peaks.is_meta
+        pool._learn(search, [(number, number, (0.1, -0.1)) for number in range(len(rows))])
 
 
 # Its parts, beside those for one video
