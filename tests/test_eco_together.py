@@ -325,8 +325,6 @@ def test_descents_are_those_of_one_problem(seed: int):
         momentum = None if kept is None else zeros
         expected = np.zeros((count, size), np.float32)
         for _ in range(1 if kept is None else 3):
-            if momentum is not None:
-                momentum = Momentum(momentum.direction, momentum.residual, momentum.rho / forget)
             product = lambda p: torch.einsum("nij,nj->ni", torch.from_numpy(matrices), p)  # noqa: E731
             residual = torch.from_numpy(right) - product(x)
             x, new = descend(
@@ -337,6 +335,7 @@ def test_descents_are_those_of_one_problem(seed: int):
                 torch.from_numpy(weights),
                 steps,
                 momentum,
+                kept or 1.0,
             )
             momentum = None if kept is None else new
             for i, descent in enumerate(one_by_one):

@@ -35,6 +35,7 @@ def descend(
     weights: Tensor,
     steps: int,
     momentum: Momentum | None = None,
+    forget: float = 1.0,
 ) -> tuple[Tensor, Momentum]:
     """Take the steps.
 
@@ -45,26 +46,27 @@ def descend(
         inverse: The preconditioners' inverses, float32 (N, size).
         weights: Of each value in an inner product, float32 (size,).
         steps: How many.
-        momentum: For Polak-Ribiere steps; its `rho` is already divided by what the direction still weighs. Without
-            it they are Fletcher-Reeves steps from scratch.
+        momentum: For Polak-Ribiere steps; without it they are Fletcher-Reeves steps from scratch.
+        forget: Weight of its direction.
 
     Returns:
         The new x, and the new momentum.
     """
     r = residual
-    p = torch.zeros_like(r) if momentum is None else momentum.direction
-    before = torch.zeros(len(r), dtype=torch.float64, device=r.device) if momentum is None else momentum.rho
-    previous, kept = r if momentum is None else momentum.residual, before
-    going = torch.ones_like(before, dtype=torch.bool)
+    if momentum is None:
+        p, previous, kept = torch.zeros_like(r), r, torch.zeros(len(r), dtype=torch.float64, device=r.device)
+    else:
+        p, previous, kept = momentum.direction, momentum.residual, momentum.rho
+    before = kept / forget
+    going = torch.ones_like(kept, dtype=torch.bool)
     for _ in range(steps):
         z = r * inverse
         rho = _inner(r, z, weights)
         going = going & (rho > 0)
         shared = 0.0 if momentum is None else _inner(previous, z, weights)
         beta = torch.where(before > 0, ((rho - shared) / before).clamp(min=0), 0)
-        on = going[:, None]
-        p = torch.where(on, torch.addcmul(z, beta.float()[:, None], p), p)
-        previous = torch.where(on, r, previous)
+        p = torch.where(going[:, None], torch.addcmul(z, beta.float()[:, None], p), p)
+        previous = torch.where(going[:, None], r, previous)
         before = kept = torch.where(going, rho, kept)
         q = apply(p)
         bend = _inner(p, q, weights)

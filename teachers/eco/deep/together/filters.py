@@ -105,7 +105,8 @@ class Filters:
             goal.inverse(energy),
             goal.weights,
             STEPS,
-            Momentum(self._direction[at], self._residual[at], self._rho[at] / FORGET),
+            Momentum(self._direction[at], self._residual[at], self._rho[at]),
+            FORGET,
         )
         self._direction[at], self._residual[at] = momentum.direction, momentum.residual
         self._rho[at] = momentum.rho
