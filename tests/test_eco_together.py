@@ -318,6 +318,10 @@ def test_descents_are_those_of_one_problem(seed: int):
     right = random.standard_normal((count, size)).astype(np.float32)
     right[1] = 0
     inverse = random.uniform(0.5, 2, (count, size)).astype(np.float32)
+
+    def product(p: torch.Tensor) -> torch.Tensor:
+        return torch.einsum("nij,nj->ni", torch.from_numpy(matrices), p)
+
     for kept in (None, forget):
         one_by_one = [Descent(weights, steps, kept) for _ in range(count)]
         x = torch.zeros(count, size)
@@ -325,7 +329,6 @@ def test_descents_are_those_of_one_problem(seed: int):
         momentum = None if kept is None else zeros
         expected = np.zeros((count, size), np.float32)
         for _ in range(1 if kept is None else 3):
-            product = lambda p: torch.einsum("nij,nj->ni", torch.from_numpy(matrices), p)  # noqa: E731
             residual = torch.from_numpy(right) - product(x)
             x, new = descend(
                 x,
