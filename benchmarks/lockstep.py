@@ -5,10 +5,13 @@ one video to warm up do not. Nothing is abandoned, so that every row tracks the 
 whether the trajectories are the same bytes as with one slot. CPU time per frame is of all threads together, which a
 busy machine disturbs less than the frames per second. With `--published` the networks have the published sizes and
 random weights, which changes no cost (and SiamRPN's boxes are wild); otherwise they are the project's own slim ones.
+Deep ECO has no slim one: its weights are always random. `--together` has it step many videos on the CPU as it does on a
+GPU, the first row being one slot of that.
 
 Example:
     python benchmarks/lockstep.py --cpu-slots 1 4 16
     python benchmarks/lockstep.py --published --teachers siamrpn mdnet --videos 300
+    python benchmarks/lockstep.py --teachers eco-deep --together --videos 16 --max-length 30
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from typing import Any
 
 import safetensors.torch
 import torch
+from eco_deep import write_weights
 
 from datasets import open_dataset
 from datasets.command_line import run_only_command
@@ -50,6 +54,9 @@ class Command:
 
     published: bool = False
     """Networks of the published sizes, with random weights."""
+
+    together: bool = False
+    """Deep ECO's slots are stepped together on the CPU too."""
 
     videos: int = 24
     """Procedural videos; a GPU is only busy with several times as many as it has slots."""
@@ -97,7 +104,7 @@ class Command:
             plan = Plan(count, (), self.decoders)
             seconds, cpu, outcomes = min(
                 (
-                    _timed(jobs, plan, one_by_one=device == "cpu" and count == 1)
+                    _timed(jobs, plan, one_by_one=device == "cpu" and count == 1 and not self.together)
                     for _ in range(self.repetitions)
                 ),
                 key=lambda measured: measured[0],
@@ -117,6 +124,8 @@ class Command:
             print("| " + " | ".join(map(str, cells)) + " |", flush=True)
 
     def _options(self, name: str, folder: Path) -> dict[str, Any]:
+        if name == "eco-deep":
+            return {"weights": str(write_weights(folder / "eco.pth")), "together": self.together or None}
         if not self.published:
             return {}
         torch.manual_seed(0)
@@ -125,7 +134,7 @@ class Command:
         elif name == "mdnet":
             state = Network(Widths()).state_dict()
         else:
-            raise ValueError(f"--published knows siamrpn and mdnet, not {name!r}")
+            raise ValueError(f"--published knows siamrpn, mdnet and eco-deep, not {name!r}")
         path = folder / f"{name}.safetensors"
         safetensors.torch.save_file({key: value.contiguous() for key, value in state.items()}, path)
         return {"weights": str(path)}

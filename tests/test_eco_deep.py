@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import pickle
-import zlib
 from pathlib import Path
 from types import SimpleNamespace
 
-import cv2
 import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from eco_deep_sequence import golden_state, sequence, write_checkpoint
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from torch import nn
 from torch.nn import functional
 
 from datasets.errors import DataError
 from teachers import registry
 from teachers.base import BatchTeacher, Task, Teacher, TeacherError
 from teachers.eco.deep import EcoDeep
+from teachers.eco.deep.ages import CAPACITY
 from teachers.eco.deep.augmentation import SHIFTS, augmented, kept_channels
 from teachers.eco.deep.bilinear import Samples
 from teachers.eco.deep.extractor import Extractor
 from teachers.eco.deep.gram import NormalEquations
-from teachers.eco.deep.memory import CAPACITY, Memory
+from teachers.eco.deep.memory import Memory
 from teachers.eco.deep.network import TwoNetworks, read
-from teachers.eco.deep.patch import patch
+from teachers.eco.deep.patch import patch, square
 from teachers.eco.deep.region import region
 from teachers.eco.deep.tracker import EcoDeepBatch
 from teachers.eco.deep.transform import Sampling, Transform
@@ -53,60 +51,13 @@ def _one_thread():
     torch.set_num_threads(before)
 
 
-def sequence(count: int):
-    """The frames and boxes with which the golden boxes were made, to the last bit."""
-    random = np.random.RandomState(0)
-    width, height = 320, 240
-    coarse = random.randint(0, 256, (height // 8, width // 8, 3)).astype(np.uint8)
-    background = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
-    coarse = random.randint(0, 256, (8, 6, 3)).astype(np.uint8)
-    target = cv2.resize(coarse, (48, 64), interpolation=cv2.INTER_NEAREST)
-    frames, boxes = [], []
-    for t in range(count):
-        scale = 1 + 0.01 * t
-        w, h = round(48 * scale), round(64 * scale)
-        x, y = 90 + 4 * t, round(80 + 12 * np.sin(t / 4))
-        noise = random.randint(-6, 7, background.shape)
-        frame = np.clip(background.astype(int) + noise, 0, 255).astype(np.uint8)
-        frame[y : y + h, x : x + w] = cv2.resize(target, (w, h), interpolation=cv2.INTER_LINEAR)
-        frames.append(frame)
-        boxes.append([x, y, w, h])
-    return frames, np.array(boxes, np.float32)
-
-
-def golden_state(network: nn.Module):
-    """Each tensor from a generator seeded by its key: equal keys and shapes give upstream's weights."""
-    state = {}
-    for key, value in network.state_dict().items():
-        g = torch.Generator().manual_seed(zlib.crc32(key.encode()))
-        if key.endswith("num_batches_tracked"):
-            made = value.clone()
-        elif key.endswith("running_var"):
-            made = 0.5 + torch.rand(value.shape, generator=g)
-        elif key.endswith("running_mean"):
-            made = 0.05 * torch.randn(value.shape, generator=g)
-        elif value.dim() >= 2:
-            made = torch.randn(value.shape, generator=g) * (2 / value[0].numel()) ** 0.5
-        elif key.endswith("weight"):
-            made = 0.8 + 0.4 * torch.rand(value.shape, generator=g)
-        else:
-            made = 0.01 * torch.randn(value.shape, generator=g)
-        state[key] = made.to(value.dtype)
-    return state
-
-
 FRAMES, BOXES = sequence(13)
 TASK = Task("video", 13)
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Like the published file: the older stream, with tensors that the tracker does not need."""
-    path = tmp_path_factory.mktemp("weights") / "resnet18_vggmconv1.pth"
-    state = golden_state(TwoNetworks())
-    state |= {"layer4.0.conv1.weight": torch.zeros(1), "fc.weight": torch.zeros(1), "fc.bias": torch.zeros(1)}
-    torch.save(state, path, _use_new_zipfile_serialization=False)
-    return path
+    return write_checkpoint(tmp_path_factory.mktemp("weights") / "resnet18_vggmconv1.pth")
 
 
 @pytest.fixture(scope="module")
@@ -148,35 +99,24 @@ def alone(teacher: EcoDeep) -> Floats:
 
 def test_many_videos_at_once_give_the_same_boxes(teacher: EcoDeep, alone: Floats):
     batch = teacher.batch(3)
-    assert isinstance(batch, BatchTeacher)
+    assert isinstance(batch, BatchTeacher) and isinstance(batch, EcoDeepBatch)
     with pytest.raises(ValueError, match="no slot 3"):
         batch.start(3, FRAMES[0], BOXES[0], Task("a", 5))
     torch.manual_seed(7)
     # The target of "b" has another side.
     batch.start(0, FRAMES[2], np.array([60, 60, 45, 45], np.float32), Task("b", 5))
     batch.start(2, FRAMES[0], BOXES[0], Task("a", 5))
-    # Regions of many videos go through one call, as on a GPU.
-    together = EcoDeepBatch(teacher._extractor, teacher._begin, 3, together=3)
-    shared = teacher._extractor
-    for slot, source in ((0, 0), (1, 2), (2, 2)):
-        together._models[slot] = copy.deepcopy(batch._models[source], {id(shared): shared})
     found = [batch.step({0: FRAMES[3 + t], 2: FRAMES[1 + t]}) for t in range(2)]
     np.testing.assert_array_equal([boxes[2] for boxes in found], alone[1:3])
     batch.release(0)
     np.testing.assert_array_equal(batch.step({2: FRAMES[3]})[2], alone[3])
-    first = together.step({0: FRAMES[3], 1: FRAMES[1], 2: FRAMES[1]})
-    np.testing.assert_allclose(
-        [first[s] for s in range(3)], [found[0][0], alone[1], alone[1]], atol=1e-3, rtol=0
-    )
 
 
 def test_dropout_is_drawn_from_the_videos_name_and_the_seed(monkeypatch: pytest.MonkeyPatch):
     drawn = {}
     monkeypatch.setattr(
         "teachers.eco.deep.tracker.Model",
-        lambda extractor, image, target, division, generator: (
-            drawn.update(it=generator) or SimpleNamespace(target=target)
-        ),
+        lambda extractor, start: drawn.update(it=start.generator) or SimpleNamespace(pose=start.pose),
     )
     monkeypatch.setattr("teachers.eco.deep.tracker.read", lambda weights: TwoNetworks())
 
@@ -314,7 +254,7 @@ def test_patches_are_those_of_a_padded_image(centre: tuple[float, float], size: 
     expected = functional.interpolate(
         functional.pad(thinned, around, "replicate"), (side, side), mode="bilinear"
     )
-    found = patch(image, centre, size, side, division)
+    found = patch(image, square(centre, size, side, division), side)
     np.testing.assert_allclose(found, expected[0].permute(1, 2, 0).numpy(), atol=0.01)
 
 

@@ -24,6 +24,10 @@ class SearchRegion:
     smallest: float
     largest: float
 
+    def radians(self, rows: float, columns: float) -> tuple[float, float]:
+        """A move in pixels of the region, as radians of the region."""
+        return 2 * math.pi * rows / self.side, 2 * math.pi * columns / self.side
+
 
 def fitted(
     target: tuple[float, float], share: float, sides: tuple[float, float]

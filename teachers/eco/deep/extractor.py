@@ -7,6 +7,8 @@ follows that layer walks its 9 MB once (`teachers.eco.deep.front`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -17,8 +19,9 @@ from teachers.eco.deep.front import front, front_by_operators
 from teachers.eco.deep.network import TwoNetworks
 from teachers.siamrpn.acceleration import accelerate
 from teachers.siamrpn.folding import fold
+from teachers.upload import uploaded
 
-Floats = NDArray[np.float32]
+Regions = Tensor | Sequence[NDArray[np.float32]]
 
 _MEAN = (0.485, 0.456, 0.406)
 _DEVIATION = (0.229, 0.224, 0.225)
@@ -54,29 +57,32 @@ class Extractor:
                     accelerate(layer)
             self._rest = torch.nn.Sequential(networks.layer1, networks.layer2, networks.layer3)
 
-    def __call__(self, regions: list[Floats]) -> tuple[Tensor, Tensor]:
+    def __call__(self, regions: Regions) -> tuple[Tensor, Tensor]:
         """Shallow and deep maps, float32 (N, cells, cells, channels), each of mean square 1.
 
         Args:
-            regions: Each float32 (side, side, 3), BGR, 0 to 255; the side is a multiple of 4.
+            regions: Each float32 (side, side, 3), BGR, 0 to 255; the side is a multiple of 4. A tensor of them is where
+                the network is.
         """
         shallow, pooled = self._one_by_one(regions) if self.device.type == "cpu" else self._together(regions)
         deep = self._rest(pooled.permute(0, 3, 1, 2)).permute(0, 2, 3, 1).contiguous()
         return _normalised(shallow), _normalised(deep)
 
-    def _one_by_one(self, regions: list[Floats]) -> tuple[Tensor, Tensor]:
+    def _one_by_one(self, regions: Regions) -> tuple[Tensor, Tensor]:
         """Both networks' first layers; the result of one region stays in the processor's cache."""
         side = regions[0].shape[0]
         shallow = torch.empty(len(regions), side // 4, side // 4, len(self._bias) - 64)
         pooled = torch.empty(len(regions), side // 4, side // 4, 64)
         for region, one, other in zip(regions, shallow, pooled, strict=True):
-            x = torch.from_numpy(region).permute(2, 0, 1)[None] - self._mean
+            x = torch.as_tensor(region).permute(2, 0, 1)[None] - self._mean
             front(functional.conv2d(x, self._weight, self._bias, 2, 3), one, other)
         return shallow, pooled
 
-    def _together(self, regions: list[Floats]) -> tuple[Tensor, Tensor]:
+    def _together(self, regions: Regions) -> tuple[Tensor, Tensor]:
         """The same in one call."""
-        x = torch.from_numpy(np.stack(regions)).to(self.device).permute(0, 3, 1, 2) - self._mean
+        if not isinstance(regions, Tensor):
+            regions = uploaded(np.stack(regions), self.device)
+        x = regions.permute(0, 3, 1, 2) - self._mean
         return front_by_operators(functional.conv2d(x, self._weight, self._bias, 2, 3))
 
 

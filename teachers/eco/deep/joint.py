@@ -25,8 +25,9 @@ GRADIENT_STEPS = 10
 SHARES = 0.3, 0.15
 """Of a channel's own energy in the preconditioner, and of the regulariser."""
 
-_PROJECTION_COST = 5e-8
-_PROJECTION_DIAGONAL = 35.0
+PROJECTION_COST = 5e-8
+PROJECTION_DIAGONAL = 35.0
+"""Weight of the projection's squares, and of its part of the preconditioner."""
 
 
 class FirstFrame:
@@ -56,7 +57,7 @@ class FirstFrame:
         label = np.zeros(layout.size, dtype=np.float32)
         self._block.of(label)[0] = self._block.label
         cost = 2 * inner(label, label, layout.weights)
-        of_projection = 1 / (_PROJECTION_DIAGONAL * (cost / len(axes) + _PROJECTION_COST))
+        of_projection = 1 / (PROJECTION_DIAGONAL * (cost / len(axes) + PROJECTION_COST))
         self._inverse = np.concatenate([inverse, np.full(axes.size, of_projection, dtype=np.float32)])
         self._weights = np.concatenate([layout.weights, np.ones(axes.size, dtype=np.float32)])
 
@@ -82,7 +83,7 @@ class FirstFrame:
         gradient = np.empty(self._inverse.size, dtype=np.float32)
         self._derive(miss, filters, gradient)
         self._regulariser.add(self.filters, gradient[:size])
-        advance(gradient[size:], np.float32(_PROJECTION_COST), self.projection.ravel())
+        advance(gradient[size:], np.float32(PROJECTION_COST), self.projection.ravel())
         return -gradient
 
     def _apply(self, vector: Floats, out: Floats) -> None:
@@ -94,7 +95,7 @@ class FirstFrame:
         vectors += _times(filters, turn.T)
         self._derive(self._data.curvature(vectors), filters, out)
         self._regulariser.add(change, out[:size], whole=False)
-        advance(out[size:], np.float32(_PROJECTION_COST), vector[size:])
+        advance(out[size:], np.float32(PROJECTION_COST), vector[size:])
 
     def _derive(self, back: Floats, filters: Floats, out: Floats) -> None:
         """Set out to the derivatives by filter and P, from those by P f, float32 (coefficients, 2, channels)."""

@@ -9,12 +9,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from teachers.eco.deep.ages import CAPACITY, Ages
 from teachers.eco.deep.gram import NormalEquations
 from teachers.eco.layout import Block
 
 Floats = NDArray[np.float32]
-
-CAPACITY = 200
 
 
 class Memory:
@@ -28,13 +27,10 @@ class Memory:
 
     def __init__(self, block: Block, rate: float, first: Floats) -> None:
         count = len(first)
-        self._rate = rate
         # Memory that was never written takes no space.
         self._samples = np.zeros((CAPACITY, first.shape[1]), dtype=np.float32)
         self._samples[:count] = first
-        self._weights = np.zeros(CAPACITY)
-        self._weights[:count] = 1 / count
-        self._latest = -1
+        self._ages = Ages(count, rate)
         self._equations = NormalEquations(block)
         self._equations.update(0.0, list(first), [1 / count] * count)
         # What the equations do not know yet: the factor on their weights, slots written, samples overwritten.
@@ -46,30 +42,20 @@ class Memory:
 
     def add(self, sample: Floats) -> None:
         """Take in a sample, float32 (size,)."""
-        slot = int(self._weights.argmin())
+        slot, _, former, factor = self._ages.renew()
         if self._known[slot]:
             # Its weight in the equations, whose factor is still to come.
-            self._gone.append((self._samples[slot].copy(), self._weights[slot] / self._shrink))
+            self._gone.append((self._samples[slot].copy(), former / self._shrink))
             self._known[slot] = False
-        if self._latest < 0:
-            factor = 1 / (1 - self._rate)
-            self._weights *= factor
-            self._weights[slot] = self._rate
-        else:
-            factor = 1.0
-            self._weights[slot] = self._weights[self._latest] / (1 - self._rate)
-        total = self._weights.sum()
-        self._weights /= total
-        self._shrink *= factor / total
+        self._shrink *= factor
         self._samples[slot] = sample
         self._written.append(slot)
-        self._latest = slot
 
     def equations(self) -> NormalEquations:
         """The normal equations of all samples so far."""
         written = sorted(set(self._written))
         samples = [self._samples[slot] for slot in written] + [sample for sample, _ in self._gone]
-        weights = [self._weights[slot] for slot in written]
+        weights = [float(self._ages.values[slot]) for slot in written]
         weights += [-weight * self._shrink for _, weight in self._gone]
         if samples:
             self._equations.update(self._shrink, samples, weights)

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from teachers.eco.conjugate_gradient import STEPS, diagonal, energy_of
+from teachers.eco.deep.beginning import Beginning
 from teachers.eco.deep.joint import SHARES, FirstFrame
 from teachers.eco.deep.memory import Memory
 from teachers.eco.deep.region import KINDS, Kind
 from teachers.eco.deep.transform import transform_of
 from teachers.eco.descent import Descent
-from teachers.eco.fourier import Fourier, label
+from teachers.eco.fourier import Fourier
 from teachers.eco.layout import Block, laid_out
 from teachers.eco.projection import turn
-from teachers.eco.regularisation import Regulariser, sparse_window
+from teachers.eco.regularisation import Regulariser
 from teachers.eco.search_region import SearchRegion
 from teachers.eco.vectors import advance
 from teachers.features.compiled import compiled
 
 Floats = NDArray[np.float32]
 
-_FORGET = (1 - max(kind.rate for kind in KINDS)) ** 75
+FORGET = (1 - max(kind.rate for kind in KINDS)) ** 75
+"""Weight of the last update's direction."""
 
 
 class Part:
@@ -34,36 +34,30 @@ class Part:
     Args:
         kind: Its numbers.
         region: The search region.
-        maps: Frame 0's augmented maps, float32 (J, cells, cells, channels): rows y, columns x.
-        moves: By how much the samples' origins are moved, (rows, columns) in radians of the region, for each.
+        beginning: Frame 0's samples.
 
     Attributes:
         n: Coefficients of a series along a side.
     """
 
-    def __init__(
-        self, kind: Kind, region: SearchRegion, maps: Tensor, moves: list[tuple[float, float]]
-    ) -> None:
+    def __init__(self, kind: Kind, region: SearchRegion, beginning: Beginning) -> None:
         self.kind = kind
+        maps = beginning.maps
         self._transform = transform_of(maps.shape[1], str(maps.device))
         self.n = n = self._transform.n
-        sigma = n / region.side * math.sqrt(region.base[0] * region.base[1]) * kind.sigma
-        self._block = Block(Fourier(n), kind.kept, 0, label(n, n, sigma))
+        self._block = Block(Fourier(n), kind.kept, 0, kind.label(region, n))
         self._layout = laid_out(self._block)
-        # The window stands on an even number of pixels, half a pixel off their middle.
-        places = np.arange(region.side, dtype=np.float64) - (region.side - 1) // 2
-        window = sparse_window(places, region.base, kind.least, kind.edge, kind.sparsity)
-        self._regulariser = Regulariser(window, self._layout)
+        self._regulariser = Regulariser(kind.window(region), self._layout)
         series = self._transform(maps).cpu().numpy()
-        for sample, move in zip(series, moves, strict=True):
+        for sample, move in zip(series, beginning.moves, strict=True):
             turn(sample, self._block.fourier.shift(*move))
-        first = FirstFrame(self._layout, self._regulariser, series, _axes(maps, kind.kept))
+        first = FirstFrame(self._layout, self._regulariser, series, beginning.axes(kind.kept))
         first.learn()
         self.projection = torch.from_numpy(first.projection).to(maps.device)
         self._filters, self._energy = first.filters, first.energy
         self._make_real()
         self._memory = Memory(self._block, kind.rate, first.samples())
-        self._descent = Descent(self._layout.weights, STEPS, _FORGET)
+        self._descent = Descent(self._layout.weights, STEPS, FORGET)
         self._residual, self._cost = (np.zeros(self._layout.size, dtype=np.float32) for _ in range(2))
 
     def samples(self, maps: Tensor) -> Floats:
@@ -110,14 +104,6 @@ class Part:
         mirrored = column[:, :, ::-1] * np.array([1, -1], dtype=np.float32)[:, None]
         column += mirrored
         column /= 2
-
-
-def _axes(maps: Tensor, kept: int) -> Floats:
-    """The directions of the largest variance over all cells of all maps, float32 (channels, kept)."""
-    values = maps.reshape(-1, maps.shape[-1])
-    values = values - values.mean(dim=0)
-    _, axes = np.linalg.eigh((values.t() @ values).double().cpu().numpy())
-    return np.ascontiguousarray(axes[:, ::-1][:, :kept], dtype=np.float32)
 
 
 @compiled

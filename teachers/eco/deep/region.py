@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from teachers.eco.deep.network import DEEP_CHANNELS, DEEP_STRIDE, SHALLOW_CHANNELS, SHALLOW_STRIDE
+from teachers.eco.fourier import label
+from teachers.eco.regularisation import sparse_window
 from teachers.eco.search_region import SearchRegion, fitted
+
+Floats = NDArray[np.float32]
 
 SCALES = tuple(1.02**k for k in range(-2, 3))
 """Relative scales that are searched in every frame."""
@@ -40,6 +48,17 @@ class Kind:
     least: float
     edge: float
     sparsity: float
+
+    def label(self, region: SearchRegion, n: int) -> Floats:
+        """Series of the response wanted, float32 (2, coefficients), of n coefficients along a side."""
+        sigma = n / region.side * math.sqrt(region.base[0] * region.base[1]) * self.sigma
+        return label(n, n, sigma)
+
+    def window(self, region: SearchRegion) -> NDArray[np.float64]:
+        """The spatial regulariser's coefficients, see `sparse_window`."""
+        # The window stands on an even number of pixels, half a pixel off their middle.
+        places = np.arange(region.side, dtype=np.float64) - (region.side - 1) // 2
+        return sparse_window(places, region.base, self.least, self.edge, self.sparsity)
 
 
 KINDS = (

@@ -14,15 +14,16 @@ import torch
 from pydantic import FilePath
 
 from teachers.base import Box, Image, Task, TeacherError
+from teachers.eco.deep.beginning import Start
 from teachers.eco.deep.extractor import Extractor
 from teachers.eco.deep.model import Model
 from teachers.eco.deep.network import read
 from teachers.eco.deep.patch import Division
+from teachers.eco.deep.pose import Pose
+from teachers.eco.deep.slots import Slots
+from teachers.eco.deep.together.tracker import EcoDeepTogether
 from teachers.eco.target import colour, generator_of, target_of
 from teachers.options import TeacherConfigError
-
-_MOST = 16
-"""Videos that one call on a GPU takes: their 80 regions fill it, and take 4 GB."""
 
 
 class EcoDeep:
@@ -36,15 +37,18 @@ class EcoDeep:
         seed: Seed of these, with the video's name.
         division: "floor" cuts search regions as the published results' PyTorch did, "true" as today's does with
             the same code: of even size, they are then a pixel larger and half a pixel off.
-        device: Where the network runs: "cpu", "cuda", "cuda:1" ...; what is learned stays on the CPU.
+        device: Where the network runs: "cpu", "cuda", "cuda:1" ... One video's filters are on the CPU, those of many
+            videos at once are where the network is.
         threads: Threads of one network call on the CPU, for the whole process; 0 leaves PyTorch's setting alone.
+        together: Whether many videos at once are stepped by operations on all of them (`EcoDeepTogether`) instead of
+            one after the other (`EcoDeepBatch`). By default that is so on a GPU alone: on a CPU it is slower.
 
     Raises:
         DataError: If the checkpoint cannot be read or is another network's.
         TeacherConfigError: If there is no such device here.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = Slots.version
     needs_images: ClassVar[bool] = True
 
     def __init__(
@@ -56,6 +60,7 @@ class EcoDeep:
         division: Division = "floor",
         device: str = "cpu",
         threads: int = 0,
+        together: bool | None = None,
     ) -> None:
         try:
             torch.empty(0, device=device)
@@ -68,12 +73,13 @@ class EcoDeep:
             torch.set_num_threads(threads)
         self._extractor = Extractor(read(weights), device)
         self._dropout, self._seed, self._division = dropout, seed, division
+        self._together = self._extractor.device.type == "cuda" if together is None else together
         self._model: Model | None = None
 
     @property
     def score(self) -> float:
         """The highest response in the latest frame; 1 before the first."""
-        return 1.0 if self._model is None else self._model.score
+        return 1.0 if self._model is None else self._model.pose.score
 
     def start(self, image: Image | None, box: Box, task: Task) -> Box:
         """Learn the target of a video's first frame.
@@ -91,8 +97,8 @@ class EcoDeep:
             ValueError: If the image is not a colour image.
         """
         self._model = None
-        self._model = self._begin(image, box, task)
-        return self._model.target.box
+        self._model = Model(self._extractor, self._begin(image, box, task))
+        return self._model.pose.target.box
 
     def track(self, image: Image | None) -> Box:
         """Return the target's box in the next frame.
@@ -104,80 +110,47 @@ class EcoDeep:
         if self._model is None:
             raise TeacherError("eco-deep: track() before start()")
         self._model.step(colour(image, "eco-deep"))
-        return self._model.target.box
+        return self._model.pose.target.box
 
-    def batch(self, slots: int) -> EcoDeepBatch:
+    def batch(self, slots: int) -> EcoDeepBatch | EcoDeepTogether:
         """The same network and options for many videos at once."""
-        return EcoDeepBatch(self._extractor, self._begin, slots)
+        kind = EcoDeepTogether if self._together else EcoDeepBatch
+        return kind(self._extractor, self._begin, slots)
 
-    def _begin(self, image: Image | None, box: Box, task: Task) -> Model:
+    def _begin(self, image: Image | None, box: Box, task: Task) -> Start:
         frame = colour(image, "eco-deep")
         target = target_of(frame, box, task)
-        generator = generator_of(self._seed, task) if self._dropout else None
-        return Model(self._extractor, frame, target, self._division, generator)
+        pose = Pose((frame.shape[0], frame.shape[1]), target, self._division)
+        return Start(frame, pose, generator_of(self._seed, task) if self._dropout else None)
 
 
-class EcoDeepBatch:
-    """A `BatchTeacher`: up to `slots` videos, whose search regions go through the network in one call.
+class EcoDeepBatch(Slots):
+    """A `BatchTeacher` whose slots are stepped one after the other; boxes are those of `EcoDeep` to the last bit.
 
-    That pays on a GPU; on a CPU each video's go through alone, and its boxes are those of `EcoDeep` to the last bit.
-
-    Args:
-        extractor: The network.
-        begin: Learns a target in frame 0.
-        slots: How many videos at once.
-        together: Videos that one network call takes at most; None for what suits the device.
+    See `Slots` for the arguments.
     """
 
-    version: ClassVar[int] = EcoDeep.version
-
     def __init__(
-        self,
-        extractor: Extractor,
-        begin: Callable[[Image | None, Box, Task], Model],
-        slots: int,
-        together: int | None = None,
+        self, extractor: Extractor, begin: Callable[[Image | None, Box, Task], Start], slots: int
     ) -> None:
-        if slots < 1:
-            raise ValueError(f"slots = {slots}: there has to be at least one")
-        self.slots = slots
-        self._extractor, self._begin = extractor, begin
-        self._together = together or (1 if extractor.device.type == "cpu" else _MOST)
+        super().__init__(extractor, begin, slots)
         self._models: dict[int, Model] = {}
-
-    def start(self, slot: int, image: Image, box: Box, task: Task) -> Box:
-        """Begin a video in a free slot, see `BatchTeacher.start`."""
-        if not 0 <= slot < self.slots:
-            raise ValueError(f"video {task.name}: there is no slot {slot}, there are {self.slots}")
-        self._models[slot] = self._begin(image, box, task)
-        return self._models[slot].target.box
 
     def step(self, images: Mapping[int, Image]) -> dict[int, Box | Exception]:
         """Track the next frame of each slot given, see `BatchTeacher.step`."""
         answers: dict[int, Box | Exception] = {}
-        # Regions of one call have the same side.
-        for side in sorted({self._models[slot].side for slot in images}):
-            slots = [slot for slot in images if self._models[slot].side == side]
-            for begin in range(0, len(slots), self._together):
-                answers |= self._step({slot: images[slot] for slot in slots[begin : begin + self._together]})
-        return {slot: answers[slot] for slot in images}
+        for slot, image in images.items():
+            model = self._models[slot]
+            try:
+                model.step(image)
+                answers[slot] = model.pose.target.box
+            except TeacherError as error:
+                answers[slot] = error
+        return answers
 
     def release(self, slot: int) -> None:
         """Forget the video in a slot."""
         self._models.pop(slot, None)
 
-    def _step(self, images: Mapping[int, Image]) -> dict[int, Box | Exception]:
-        """One network call."""
-        answers: dict[int, Box | Exception] = {}
-        regions = [r for slot, image in images.items() for r in self._models[slot].regions(image)]
-        with torch.inference_mode():
-            shallow, deep = self._extractor(regions)
-        count = len(regions) // len(images)
-        for number, (slot, image) in enumerate(images.items()):
-            own = slice(number * count, (number + 1) * count)
-            try:
-                self._models[slot].update(image, (shallow[own], deep[own]))
-                answers[slot] = self._models[slot].target.box
-            except TeacherError as error:
-                answers[slot] = error
-        return answers
+    def _learn(self, slot: int, start: Start) -> None:
+        self._models[slot] = Model(self._extractor, start)

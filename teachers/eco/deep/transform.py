@@ -68,18 +68,19 @@ class Sampling:
     Args:
         n: Coefficients along a side, odd.
         side: Places along a side.
+        device: Where the series are.
     """
 
-    def __init__(self, n: int, side: int) -> None:
+    def __init__(self, n: int, side: int, device: str = "cpu") -> None:
         self.n, self.side = n, side
         m = n // 2
         frequencies, places = np.arange(-m, m + 1), np.arange(side)
         waves = np.exp(2j * np.pi / side * (frequencies[:, None] * places[None, :] % side))
-        self._down = _real(np.block([[waves.real, waves.imag], [-waves.imag, waves.real]]))
+        self._down = _real(np.block([[waves.real, waves.imag], [-waves.imag, waves.real]])).to(device)
         # The other half plane is the conjugate: it doubles the real part.
         times = np.where(np.arange(m + 1) == 0, 1.0, 2.0)[:, None]
         across = waves[m:] * times
-        self._across = _real(np.stack([across.real, -across.imag], axis=1).reshape(-1, side).T)
+        self._across = _real(np.stack([across.real, -across.imag], axis=1).reshape(-1, side).T).to(device)
 
     def __call__(self, series: Tensor) -> Tensor:
         """Values, float32 (N, side, side): columns x, rows y, of series float32 (N, 2, coefficients)."""
@@ -100,6 +101,6 @@ def transform_of(cells: int, device: str) -> Transform:
 
 
 @lru_cache(maxsize=4)
-def sampling_of(n: int, side: int) -> Sampling:
-    """The sampling of a region's response; there are two in all."""
-    return Sampling(n, side)
+def sampling_of(n: int, side: int, device: str = "cpu") -> Sampling:
+    """The sampling of a region's response; there are two in all for a device."""
+    return Sampling(n, side, device)
