@@ -4,18 +4,35 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
 
 import cv2
 
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+"""What PyTorch and NumPy's linear algebra read once, when a process first loads them."""
 
-def worker_processes(count: int) -> ProcessPoolExecutor:
-    """A pool of processes, each with one OpenCV thread.
 
-    They are spawned, not forked: a forked copy of a process in which OpenCV or numba has threads may hang.
+@contextmanager
+def worker_processes(count: int) -> Iterator[ProcessPoolExecutor]:
+    """Give a pool of processes, which fill the cores: each computes with one thread.
+
+    They are spawned, not forked: a forked copy of a process in which OpenCV or numba has threads may hang. They begin
+    with this process's environment, so that is where their libraries are told.
     """
-    return ProcessPoolExecutor(count, get_context("spawn"), _begin)
+    before = {name: os.environ.get(name) for name in _THREADS}
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    try:
+        with ProcessPoolExecutor(count, get_context("spawn"), _begin) as pool:
+            yield pool
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _begin() -> None:

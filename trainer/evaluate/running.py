@@ -219,7 +219,7 @@ def _spread(jobs: Sequence[Job], processes: int, folder: Path) -> Iterator[tuple
         try:
             while True:
                 while len(under_way) < AHEAD * processes and (job := next(waiting, None)) is not None:
-                    under_way[pool.submit(_run_job_in_worker, job)] = job
+                    under_way[pool.submit(run_job, job)] = job
                 if not under_way:
                     return
                 for future in wait(under_way, return_when=FIRST_COMPLETED).done:
@@ -231,12 +231,6 @@ def _spread(jobs: Sequence[Job], processes: int, folder: Path) -> Iterator[tuple
         finally:
             for future in under_way:
                 future.cancel()
-
-
-def _run_job_in_worker(job: Job) -> str:
-    """As `run_job`, with one thread for PyTorch, where a tracker uses it: the processes fill the cores."""
-    os.environ["OMP_NUM_THREADS"] = "1"
-    return run_job(job)
 
 
 @lru_cache(maxsize=2)

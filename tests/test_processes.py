@@ -1,0 +1,17 @@
+"""Pools of worker processes."""
+
+import os
+
+import torch
+
+from datasets.processes import worker_processes
+
+
+def test_workers_compute_with_one_thread_and_the_environment_stays(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    with worker_processes(1) as pool:
+        assert pool.submit(torch.get_num_threads).result() == 1
+        assert pool.submit(os.getenv, "OPENBLAS_NUM_THREADS").result() == "1"
+    assert os.environ["OMP_NUM_THREADS"] == "2"
+    assert "OPENBLAS_NUM_THREADS" not in os.environ
