@@ -3,6 +3,8 @@
 Example:
     python benchmarks/real_clips.py got10k:../shared/data/got10k_layout:train --first table2/runs \
         --beside data/transfer/P-0.5.h5
+    python benchmarks/real_clips.py got10k:../shared/data/got10k_layout:train --beside data/transfer/P-0.5.h5 \
+        --validate synthetic:data/judges --updates 600 --rate 1e-3
 
 Clips are called SEQUENCE_NUMBER, and all clips of a sequence fall into one half. Each half is learned from once and
 tracked once, so that every clip is tracked by a student that has seen nothing of its sequence. Transfer sets come
@@ -46,6 +48,9 @@ class Command:
 
     beside: tuple[Path, ...] = ()
     """Transfer sets to learn from together with the clips': alone, so few sequences are soon known by heart."""
+
+    validate: str | None = None
+    """KIND:ROOT[:SPLIT] of further videos, which choose each run's best weights; None: a fifth of the sets' videos."""
 
     out: Path = Path("real")
     """Where sets, runs and results are kept."""
@@ -115,7 +120,8 @@ class Command:
         if (run / "finished").exists():
             return
         # The later of two options that are the same counts.
-        options = [*SETTINGS, *HELD_OUT, "--optimiser.learning-rate", str(self.rate), "--seed", str(seed)]
+        held_out = ["--validation.videos", self.validate] if self.validate else HELD_OUT
+        options = [*SETTINGS, *held_out, "--optimiser.learning-rate", str(self.rate), "--seed", str(seed)]
         options += ["--optimiser.updates", str(self.updates), "--recipe", "tras"]
         if self.first is not None:
             options += ["--init", str(self.first / f"tras-{seed}" / "best.safetensors")]
