@@ -57,6 +57,8 @@ class Judge:
     """Updates after which the LSTM returns to its first state; 0 for never."""
     device: str = "cpu"
     """Where the student runs: cpu, cuda, cuda:1 ..."""
+    threads: int = 0
+    """PyTorch's threads on the CPU; 0 leaves its own choice, which crawls where other work has the cores."""
     json: bool = False
     """Print JSON to stdout."""
 
@@ -64,6 +66,8 @@ class Judge:
         """Track all videos and print the figures."""
         if self.horizon < 1:
             raise ValueError(f"--horizon {self.horizon}: give at least one frame")
+        if self.threads < 0:
+            raise ValueError(f"--threads {self.threads}: give a number of threads, or 0")
         names = self.teachers
         if self.results is not None:
             names = tuple(f"recorded:{self.results / name}" for name in self.teachers)
@@ -71,7 +75,7 @@ class Judge:
         dataset = open_dataset(self.dataset)
         if unknown := [name for name in self.videos if name not in dataset.names]:
             raise DataError(dataset.root, f"there is no video {', '.join(unknown)}", "Name videos of it")
-        inference = Inference.load(self.weights, self.device, self.period)
+        inference = Inference.load(self.weights, self.device, self.period, self.threads)
         study = Study(inference, named, self.period, self.horizon, self.margin)
         wanted = self.videos or dataset.names
         with progress("videos") as bar:
