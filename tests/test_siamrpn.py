@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from golden_sequence import golden_state, sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -42,61 +42,21 @@ GOLDEN = json.loads((Path(__file__).parent / "siamrpn_golden.json").read_text())
 TASK = Task("video", 20)
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def sequence(count: int = 20, width: int = 320, height: int = 240, seed: int = 0):
-    """The frames and boxes with which the golden boxes were made, to the last bit."""
-    random = np.random.RandomState(seed)
-    coarse = random.randint(0, 256, (height // 8, width // 8, 3)).astype(np.uint8)
-    background = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
-    coarse = random.randint(0, 256, (8, 6, 3)).astype(np.uint8)
-    target = cv2.resize(coarse, (48, 64), interpolation=cv2.INTER_NEAREST)
-    frames, boxes = [], []
-    for t in range(count):
-        scale = 1 + 0.01 * t
-        w, h = round(48 * scale), round(64 * scale)
-        x, y = 90 + 4 * t, round(80 + 12 * np.sin(t / 4))
-        noise = random.randint(-6, 7, background.shape)
-        frame = np.clip(background.astype(int) + noise, 0, 255).astype(np.uint8)
-        part = cv2.resize(target, (w, h), interpolation=cv2.INTER_LINEAR)
-        frame[y : y + h, x : x + w] = part[: max(0, min(h, height - y)), : max(0, min(w, width - x))]
-        frames.append(frame)
-        boxes.append([x, y, w, h])
-    return frames, np.array(boxes, np.float32)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def golden_weights(network: nn.Module, factor_cls: float = 1e-2, factor_loc: float = 1e-4):
-    """Each tensor from a generator seeded by its key: equal keys and shapes give upstream's weights."""
-    state = {}
-    for key, value in network.state_dict().items():
-        g = torch.Generator().manual_seed(zlib.crc32(key.encode()))
-        if key.endswith("num_batches_tracked"):
-            made = value.clone()
-        elif key.endswith("running_var"):
-            made = 0.5 + torch.rand(value.shape, generator=g)
-        elif key.endswith("running_mean"):
-            made = 0.05 * torch.randn(value.shape, generator=g)
-        elif value.dim() >= 2:
-            made = torch.randn(value.shape, generator=g) * (2 / value[0].numel()) ** 0.5
-        elif key.endswith("weight"):
-            made = 0.8 + 0.4 * torch.rand(value.shape, generator=g)
-        else:
-            made = 0.01 * torch.randn(value.shape, generator=g)
+    """Golden weights, with those of the first layer and of the heads' last ones made smaller, as upstream's were."""
+    state = golden_state(network)
+    for key in state:
         if any(
             part in key for part in ("features.0.weight", "backbone.conv1.weight", "featureExtract.0.weight")
         ):
-            made = made * 0.01
+            state[key] *= 0.01
         if key.startswith("conv_cls1.") or ("head.3." in key and ".cls." in key):
-            made = made * factor_cls
+            state[key] *= factor_cls
         elif key.startswith("regress_adjust.") or "head.3." in key:
-            made = made * factor_loc
-        state[key] = made.to(value.dtype)
+            state[key] *= factor_loc
     return state
 
 

@@ -31,13 +31,7 @@ from teachers.training.starting_filters import gabor_filters
 from teachers.training.surfaces import bank
 from teachers.training.things import CANVAS, Thing, limb, silhouette
 
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 # Procedural pairs and clips

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.boxes import Boxes, is_valid, overlap
+from datasets.boxes import Boxes, overlap
 from datasets.transfer.format import created_by
 
 
@@ -119,8 +119,3 @@ def best_teacher(iou: NDArray[np.floating[Any]]) -> NDArray[np.int8]:
     """Index of the highest IoU over the last axis, NaN never chosen, the first of equals (Eq. 4), int8."""
     result: NDArray[np.int8] = np.where(np.isnan(iou), -1.0, iou).argmax(axis=-1).astype(np.int8)
     return result
-
-
-def absent_frames(absent: NDArray[np.bool_], ground_truth: Boxes) -> NDArray[np.bool_]:
-    """Absence flags, completed by the frames whose box is not valid, shape (...)."""
-    return absent | ~is_valid(ground_truth)

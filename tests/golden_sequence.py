@@ -1,22 +1,18 @@
-"""The video and the weights with which deep ECO's golden boxes were made."""
+"""The video and the weights with which upstream's own code made the golden boxes."""
 
 from __future__ import annotations
 
 import zlib
-from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
 from torch import nn
 
-from teachers.eco.deep.network import TwoNetworks
 
-
-def sequence(count: int):
+def sequence(count: int = 20, width: int = 320, height: int = 240, seed: int = 0):
     """The frames and boxes with which the golden boxes were made, to the last bit."""
-    random = np.random.RandomState(0)
-    width, height = 320, 240
+    random = np.random.RandomState(seed)
     coarse = random.randint(0, 256, (height // 8, width // 8, 3)).astype(np.uint8)
     background = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
     coarse = random.randint(0, 256, (8, 6, 3)).astype(np.uint8)
@@ -28,7 +24,8 @@ def sequence(count: int):
         x, y = 90 + 4 * t, round(80 + 12 * np.sin(t / 4))
         noise = random.randint(-6, 7, background.shape)
         frame = np.clip(background.astype(int) + noise, 0, 255).astype(np.uint8)
-        frame[y : y + h, x : x + w] = cv2.resize(target, (w, h), interpolation=cv2.INTER_LINEAR)
+        part = cv2.resize(target, (w, h), interpolation=cv2.INTER_LINEAR)
+        frame[y : y + h, x : x + w] = part[: max(0, min(h, height - y)), : max(0, min(w, width - x))]
         frames.append(frame)
         boxes.append([x, y, w, h])
     return frames, np.array(boxes, np.float32)
@@ -53,11 +50,3 @@ def golden_state(network: nn.Module):
             made = 0.01 * torch.randn(value.shape, generator=g)
         state[key] = made.to(value.dtype)
     return state
-
-
-def write_checkpoint(path: Path) -> Path:
-    """Like the published file: the older stream, with tensors that the tracker does not need."""
-    state = golden_state(TwoNetworks())
-    state |= {"layer4.0.conv1.weight": torch.zeros(1), "fc.weight": torch.zeros(1), "fc.bias": torch.zeros(1)}
-    torch.save(state, path, _use_new_zipfile_serialization=False)
-    return path
