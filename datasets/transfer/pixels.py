@@ -46,6 +46,18 @@ def open_checked(path: Path, kinds: tuple[str, ...]) -> h5py.File:
     return file
 
 
+def array_in(file: h5py.File, name: str) -> h5py.Dataset:
+    """An array of an open file; a damaged one may have something else under its name.
+
+    Raises:
+        KeyError: If it has no such array.
+    """
+    found = file[name]
+    if not isinstance(found, h5py.Dataset):
+        raise KeyError(f"{name} is no array")
+    return found
+
+
 def load_frames(path: Path, file: h5py.File) -> tuple[Tables, int]:
     """Read the tables of `/frames` inside an open file, and the offset of the JPEG bytes in the file.
 
@@ -53,8 +65,8 @@ def load_frames(path: Path, file: h5py.File) -> tuple[Tables, int]:
         DataError: If an array is missing, or the JPEG bytes are not contiguous.
     """
     try:
-        tables = {a.name: file[a.name][()] for a in FRAMES_ARRAYS if a.name != "frames/data"}
-        data = file["frames/data"]
+        tables = {a.name: array_in(file, a.name)[()] for a in FRAMES_ARRAYS if a.name != "frames/data"}
+        data = array_in(file, "frames/data")
     except (KeyError, OSError) as error:
         raise DataError(path, f"an array of /frames is missing or unreadable ({error})", _REMEDY) from error
     if data.size == 0:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from datasets.errors import DataError
 from datasets.transfer.format import ARRAYS, ATTRIBUTES, FORMAT, FRAMES_FORMAT
-from datasets.transfer.pixels import Pixels, load_frames, open_checked
+from datasets.transfer.pixels import Pixels, array_in, load_frames, open_checked
 from datasets.transfer.record import Provenance, TransferSet
 from datasets.transfer.seal import read_seal
 from datasets.transfer.window import Window
@@ -216,7 +216,7 @@ def load_set(path: Path, file: h5py.File) -> dict[str, NDArray[Any]]:
         DataError: If one is missing or unreadable.
     """
     try:
-        return {a.name: file[a.name][()] for a in ARRAYS}
+        return {a.name: array_in(file, a.name)[()] for a in ARRAYS}
     except (KeyError, OSError) as error:
         remedy = "Run `python -m datasets validate` on it, and build it again with `dvc repro`"
         raise DataError(path, f"an array is missing or unreadable ({error})", remedy) from error
