@@ -45,6 +45,8 @@ class Synth:
     """JPEG quality, 1 to 100."""
     difficulty: tuple[float, float] = (0.0, 1.0)
     """Easiest and hardest video: at 0 a target glides, at 1 it turns, is hidden, leaves, has doubles."""
+    turning: float = 0.0
+    """Share of the videos whose target turns away about its upright axis, to about half its width, and back."""
     overwrite: bool = False
     """Replace synthetic videos of other options that lie there."""
 
@@ -68,6 +70,7 @@ class Synth:
                 image_size=size,
                 quality=self.quality,
                 difficulty=self.difficulty,
+                turning=self.turning,
             )
         except ValidationError as error:
             raise ValueError(

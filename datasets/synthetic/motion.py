@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,6 +52,14 @@ def away(length: int, start: float, ramp: float, hold: float) -> Track:
     return path
 
 
+def turning(rng: np.random.Generator, length: int) -> Track:
+    """How wide a figure looks that turns away about its upright axis and back, of its width at first, (T,)."""
+    narrowest = rng.uniform(0.45, 0.85)
+    turned = away(length, rng.uniform(8, 25), rng.uniform(25, 45), rng.uniform(10, 40))
+    width: Track = 1 - (1 - narrowest) * turned
+    return width
+
+
 @dataclass(frozen=True, eq=False)
 class Actor:
     """A figure and its way through the image.
@@ -81,6 +89,13 @@ class Actor:
         form = np.array([[wide, self.shear[frame]], [0, np.exp(-self.stretch[frame])]])
         linear = self.size[frame] * (np.array([[c, -s], [s, c]]) @ form)
         return np.concatenate([linear, self.centre[frame][:, None]], axis=1)
+
+    def narrowed(self, width: Track) -> Actor:
+        """The same actor, its width times `width`, (T,); its height stays."""
+        root = np.sqrt(width)
+        return replace(
+            self, size=self.size * root, stretch=self.stretch + np.log(root), shear=self.shear * root
+        )
 
     def velocity(self, frame: int) -> NDArray[np.float64]:
         """Pixels per frame, (2,)."""

@@ -40,6 +40,8 @@ class SyntheticOptions(BaseModel):
         quality: JPEG quality.
         difficulty: Range of the videos' difficulty: at 0 a target glides, with constant size, over a calm
             background; at 1 it turns, changes its size, is occluded, leaves the image, and has doubles.
+        turning: Share of the videos, easy or hard, whose target turns away and back about its upright axis, to
+            which a tracker with boxes of one form has no answer. The other videos are those of share 0.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -50,6 +52,7 @@ class SyntheticOptions(BaseModel):
     image_size: tuple[Side, Side] | None = None
     quality: Annotated[int, Field(ge=1, le=100)] = 80
     difficulty: tuple[Share, Share] = (0.0, 1.0)
+    turning: Share = 0.0
 
     @model_validator(mode="after")
     def _ordered(self) -> SyntheticOptions:

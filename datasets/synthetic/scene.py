@@ -9,7 +9,7 @@ import numpy as np
 
 from datasets.synthetic.backgrounds import paint_background
 from datasets.synthetic.figures import FIGURES, bush, pole
-from datasets.synthetic.motion import Actor, Track, away, shake, wander, wander2
+from datasets.synthetic.motion import Actor, Track, away, shake, turning, wander, wander2
 from datasets.synthetic.options import (
     IMAGE_SIZES,
     SyntheticOptions,
@@ -179,6 +179,9 @@ class Director:
         path = self.target_path(side, pace)
         tremor = shake(rng, length, 1.4 * unit * self.level(0.3) * rng.uniform(0.2, 1))
         target = self.actor(kind, hue, side, path + tremor, pace)
+        own = generator(options.seed, index, "turn")
+        if own.random() < options.turning:
+            target = target.narrowed(turning(own, length))
         behind: list[Actor] = []
         front: list[Actor] = []
         for double in self.doubles(kind, hue, side, path):
