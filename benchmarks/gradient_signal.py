@@ -16,6 +16,7 @@ import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 import tyro
@@ -99,6 +100,12 @@ class Command:
     gamma: float = 1.0
     """γ that the students' values were learned with."""
 
+    tries: int = 0
+    """Further actions per step whose reward the policy's loss knows."""
+
+    advantage: Literal["one-step", "to-go", "immediate"] = "one-step"
+    """What the policy's loss weighs the action taken with."""
+
     seed: int = 0
     """Of episodes and noise."""
 
@@ -130,7 +137,7 @@ class Command:
             init=path,
             student=student.options,
             episode=EpisodeOptions(mirror=0.5, reverse=0.5, turn=0.75, hurry=0.5, tint=0.4, shake=0.1),
-            loss=LossOptions(gamma=self.gamma),
+            loss=LossOptions(gamma=self.gamma, advantage=self.advantage, tries=self.tries),
             curriculum=CurriculumOptions(start=self.horizon, episodes=sys.maxsize),
         )
         device = torch.device("cpu")
@@ -142,7 +149,8 @@ class Command:
                 Reader(options.episode, windows, options.seed, options.students, 2, device)
             )
             numbers = list(range(options.students))
-            now = Interactions(options, reader, numbers, windows.length, student.options.width, True, device)
+            grows, width = [True] * len(numbers), student.options.width
+            now = Interactions(options, reader, numbers, windows.length, width, grows, device)
             now.begin()
             probe = Probe(student, now, numbers, options, Processes(0, 1, device))
             for _ in range(self.updates):

@@ -155,7 +155,7 @@ def together(data: Path, options: TrainOptions, updates: int, shares: bool) -> d
         )
         student = first_student(options).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         width = options.student.width
-        now = Interactions(options, reader, numbers, windows.length, width, False, device)
+        now = Interactions(options, reader, numbers, windows.length, width, [False] * len(numbers), device)
         now.begin()
         learner = Learner(student, now, numbers, options, Processes(0, 1, device))
         learner.update()
@@ -333,7 +333,9 @@ class Independent:
         if not self.distils and not ended:
             with torch.no_grad():
                 bootstrap = self.look().value
-        segment = Segment(*(torch.stack(parts)[:, None] for parts in zip(*steps, strict=True)), bootstrap)
+        stacked = [torch.stack(parts)[:, None] for parts in zip(*steps, strict=True)]
+        nothing = torch.zeros(len(steps), 1, 0, device=self.device)
+        segment = Segment._make([*stacked, bootstrap, nothing[..., None].expand(-1, -1, -1, 4), nothing])
         found = losses(segment, torch.tensor([self.distils], device=self.device), o.loss)
         self.own.zero_grad()
         weight = o.loss.reinforcement_weight

@@ -90,11 +90,12 @@ def windows(sample):
     opened.close()
 
 
-def made(windows, options, numbers=None, grows=True):
+def made(windows, options, numbers=None):
     """A learner with its interactions, as a run makes them."""
     numbers = numbers or list(range(options.students))
     student = first_student(options)
     reader = Reader(options.episode, windows, options.seed, options.students, 1, CPU)
+    grows = [RECIPES[options.recipe].grows(n) for n in numbers]
     now = Interactions(options, reader, numbers, windows.length, options.student.width, grows, CPU)
     now.begin()
     return Learner(student, now, numbers, options, Processes(0, 1, CPU)), now
@@ -103,7 +104,7 @@ def made(windows, options, numbers=None, grows=True):
 # Losses
 
 
-def random_segment(T=5, S=6, seed=0):
+def random_segment(T=5, S=6, seed=0, tries=0):
     g = torch.Generator().manual_seed(seed)
 
     def normal(*shape):
@@ -124,6 +125,8 @@ def random_segment(T=5, S=6, seed=0):
         counts=uniform(T, S) > 0.2,
         ends=uniform(T, S) > 0.7,
         bootstrap=normal(S),
+        tried=normal(T, S, tries, 4),
+        tried_reward=(2 * uniform(T, S, tries) - 1).round(decimals=1),
     )
 
 
@@ -151,16 +154,26 @@ def plain_losses(segment, s, masked, options):
         worse = own < teacher if options.ties == "student" else own <= teacher
         if worse or not masked:
             imitation = imitation + (segment.target[i, s] - segment.mean[i, s]).abs().sum()
-        if options.advantage == "to-go":
-            advantage = R[i] - segment.value[i, s]
+        tried = segment.tried_reward[i, s].tolist()
+        middle = float(np.mean([float(own), *tried]))
+        if options.advantage == "immediate":
+            advantage = torch.zeros(())
+        elif options.advantage == "to-go":
+            advantage = R[i] - own + middle - segment.value[i, s]
         else:
             after = segment.value[i + 1, s] if i + 1 < T else segment.bootstrap[s]
             after = 0.0 if segment.ends[i, s] else after
-            advantage = segment.reward[i, s] + options.gamma * after - segment.value[i, s]
+            advantage = middle + options.gamma * after - segment.value[i, s]
         if not options.advantage_gradient:
             advantage = advantage.detach()
         density = torch.distributions.Normal(segment.mean[i, s], segment.sigma[i, s])
         policy = policy - density.log_prob(segment.sample[i, s]).sum() * advantage
+        actions = [segment.sample[i, s], *segment.tried[i, s]]
+        for k, (action, gained) in enumerate(zip(actions, [float(own), *tried], strict=True)):
+            others = [g for j, g in enumerate([float(own), *tried]) if j != k]
+            if others:
+                better = gained - float(np.mean(others))
+                policy = policy - density.log_prob(action).sum() * better / len(actions)
         value = value + 0.5 * (R[i] - segment.value[i, s]) ** 2
     return [torch.as_tensor(v, dtype=torch.float64) for v in (imitation, policy, value)]
 
@@ -171,10 +184,13 @@ def plain_losses(segment, s, masked, options):
         LossOptions(),
         LossOptions(gamma=0.9, ties="teacher", advantage="to-go"),
         LossOptions(gamma=0.8, value_target="printed", advantage_gradient=True),
+        LossOptions(gamma=0.9, tries=3),
+        LossOptions(tries=1, advantage="to-go"),
+        LossOptions(tries=7, advantage="immediate"),
     ],
 )
 def test_losses_are_those_of_plain_code(options):
-    segment = random_segment()
+    segment = random_segment(tries=options.tries)
     masked = torch.arange(6) % 2 == 0
     found = losses(segment, masked, options)
     found_gradient = torch.autograd.grad(sum(v.sum() for v in found), [segment.mean, segment.value])
@@ -186,17 +202,40 @@ def test_losses_are_those_of_plain_code(options):
         torch.testing.assert_close(a, b)
 
 
+def test_tries_estimate_the_gradient_of_the_expected_reward():
+    """Of a reward that is known in closed form, E[x²] of N(μ, σ²): dE/dμ is 2 μ, with and without the action taken."""
+    T, S, tries = 200, 500, 4
+    g = torch.Generator().manual_seed(0)
+    mean = torch.full((T, S, 4), 0.7, dtype=torch.float64, requires_grad=True)
+    actions = 0.7 + 0.5 * torch.randn(T, S, tries + 1, 4, generator=g, dtype=torch.float64)
+    got = actions.square().sum(dim=-1)
+    segment = random_segment(T, S, tries=tries)._replace(
+        mean=mean,
+        sigma=torch.full_like(mean, 0.5).detach(),
+        sample=actions[:, :, 0],
+        tried=actions[:, :, 1:],
+        reward=got[..., 0],
+        tried_reward=got[..., 1:],
+        counts=torch.ones(T, S, dtype=torch.bool),
+    )
+    found = losses(segment, torch.ones(S, dtype=torch.bool), LossOptions(tries=tries, advantage="immediate"))
+    (gradient,) = torch.autograd.grad(found.policy.sum(), mean)
+    assert -gradient.mean().item() == pytest.approx(2 * 0.7, rel=0.02)
+
+
 # One update against one student at a time
 
 
 class PlainStudent:
     """A student as Section 3.3 describes it, alone, without batches."""
 
-    def __init__(self, network, windows, options, number, grows):
+    def __init__(self, network, windows, options, number):
         self.network, self.windows, self.options, self.number = network, windows, options, number
+        recipe = RECIPES[options.recipe]
+        self.role = recipe.roles[number % len(recipe.roles)]
+        grows = recipe.curriculum and self.role != "following"
         self.curriculum = Curriculum(options.curriculum, windows.length - 1, grows)
         self.episode = -1
-        self.role = RECIPES[options.recipe].roles[number % len(RECIPES[options.recipe].roles)]
         self.begin()
 
     def begin(self):
@@ -227,19 +266,28 @@ class PlainStudent:
         ]
         return self.network(*crops, self.state)
 
-    def segment(self, noise):
+    def outcome(self, action):
+        """The box that an action leads to, and its reward."""
+        moved = transition(action.clamp(-1, 1), self.box)
+        box = clip_box(moved, *self.clip.sizes[self.t].tolist(), self.options.episode.smallest_box)
+        return box, reward(overlap(box, self.clip.truth[self.t]))
+
+    def segment(self, noise, noises):
         """The loss of t_max steps."""
         rows = []
-        for step in noise:
+        for step, further in zip(noise, noises, strict=True):
             action, value, self.state = self.look()
             truth = action_between(self.clip.truth[self.t], self.box)
             teacher = action_between(self.clip.target[self.t], self.box)
             sigma = (action[0] - truth).abs().detach().clamp_min(self.options.loss.sigma_floor)
             sample = (action[0] + sigma * step).detach()
-            taken = sample if self.role == "autonomous" else action[0].detach()
-            moved = transition(taken.clamp(-1, 1), self.box)
-            self.box = clip_box(moved, *self.clip.sizes[self.t].tolist(), self.options.episode.smallest_box)
-            r = reward(overlap(self.box, self.clip.truth[self.t]))
+            tried = (action[0] + sigma * further).detach()
+            tried_reward = torch.tensor([float(self.outcome(a)[1]) for a in tried])
+            taken = {
+                "autonomous": sample,
+                "following": action_between(self.clip.followed[self.t], self.box),
+            }.get(self.role, action[0].detach())
+            self.box, r = self.outcome(taken)
             teachers = reward(overlap(self.clip.target[self.t], self.clip.truth[self.t]))
             self.sums = [a + float(b) for a, b in zip(self.sums, (r, teachers), strict=True)]
             ends = self.t >= self.steps
@@ -255,6 +303,8 @@ class PlainStudent:
                     teachers,
                     torch.tensor(True),
                     torch.tensor(ends),
+                    tried,
+                    tried_reward,
                 )
             )
             self.t += 1
@@ -263,50 +313,61 @@ class PlainStudent:
                 self.begin()
         with torch.no_grad():
             bootstrap = self.look().value
-        stacked = [torch.stack(parts)[:, None] for parts in zip(*rows, strict=True)]
-        found = plain_losses(Segment(*stacked, bootstrap), 0, self.role == "distilling", self.options.loss)
+        *stacked, tried, tried_reward = (torch.stack(parts)[:, None] for parts in zip(*rows, strict=True))
+        whole = Segment(*stacked, bootstrap, tried, tried_reward)
+        found = plain_losses(whole, 0, self.role == "distilling", self.options.loss)
         self.state = self.state.detach()
         own, weight = self.options.loss.value_weight, self.options.loss.reinforcement_weight
         value = (weight if own is None else own) * found[2]
         if self.role == "autonomous":
             return weight * found[1] + value
+        if self.role == "following":
+            return value
         return found[0] + (value if self.options.loss.value_students == "all" else 0)
 
 
 @pytest.mark.parametrize(
-    ("recipe", "value_weight", "critic_rate", "judges"),
+    ("recipe", "value_weight", "critic_rate", "judges", "tries"),
     [
-        ("tras", None, 1.0, "autonomous"),
-        ("tras", 0.3, 5.0, "all"),
-        ("tras-kd", None, 1.0, "all"),
-        ("tras-kd-gt", None, 1.0, "autonomous"),
-        ("tras-no-curr", None, 1.0, "autonomous"),
+        ("tras", None, 1.0, "autonomous", 0),
+        ("tras", 0.3, 5.0, "all", 2),
+        ("tras-kd", None, 1.0, "all", 0),
+        ("tras-kd-gt", None, 1.0, "autonomous", 0),
+        ("tras-no-curr", None, 1.0, "autonomous", 0),
+        ("tras-judge", None, 1.0, "autonomous", 0),
+        ("judge", 0.3, 1.0, "autonomous", 0),
     ],
 )
 def test_updates_are_those_of_students_that_learn_one_by_one(
-    windows, recipe, value_weight, critic_rate, judges
+    windows, recipe, value_weight, critic_rate, judges, tries
 ):
     options = run_options(
         recipe=recipe,
+        students=2 * len(RECIPES[recipe].roles) if "judge" in recipe else 4,
         segment=3,
         episode=EpisodeOptions(mirror=0.5, reverse=0.5, shake=0.05),
         loss=LossOptions(
-            reinforcement_weight=0.1, value_weight=value_weight, value_students=judges, weight_decay=0.0
+            reinforcement_weight=0.1,
+            value_weight=value_weight,
+            value_students=judges,
+            weight_decay=0.0,
+            tries=tries,
         ),
         optimiser=OptimiserOptions(learning_rate=1e-2, scaling="none", updates=8, critic_rate=critic_rate),
     )
-    grows = RECIPES[recipe].curriculum
-    learner, now = made(windows, options, grows=grows)
+    learner, now = made(windows, options)
     network = first_student(options)
-    plain = [PlainStudent(network, windows, options, s, grows) for s in range(options.students)]
+    plain = [PlainStudent(network, windows, options, s) for s in range(options.students)]
     critic = set(network.critic.parameters())
     others = [p for p in network.parameters() if p not in critic]
     optimiser = torch.optim.RAdam(others, lr=1e-2)
     judging = torch.optim.RAdam(critic, lr=1e-2 * critic_rate)
     for _ in range(7):
-        noise = learner._noise()
+        noise, noises = learner._noise()
         network.zero_grad()
-        sum(p.segment(noise[:, s]) for s, p in enumerate(plain)).div(options.students).backward()
+        sum(p.segment(noise[:, s], noises[:, :, s]) for s, p in enumerate(plain)).div(
+            options.students
+        ).backward()
         optimiser.step()
         judging.step()
         learner.update()
@@ -334,7 +395,7 @@ def test_a_compiled_network_learns_the_same(windows):
 def test_frames_without_target_are_in_no_loss(windows):
     windows.present[:, 2] = False
     windows.truth[:, 2] = np.nan
-    learner, _ = made(windows, run_options(recipe="tras-no-curr", segment=3), grows=False)
+    learner, _ = made(windows, run_options(recipe="tras-no-curr", segment=3))
     for _ in range(3):
         learner.update()
     assert all(p.isfinite().all() for p in learner.student.parameters())
@@ -436,6 +497,42 @@ def test_a_turned_and_hurried_clip_shows_the_same_turned_and_hurried(windows):
             assert (crop - expected).abs().mean() < 0.05
         wide = quarters % 2
         assert clip.sizes[0].tolist() == window.image_size[0][:: -1 if wide else 1].tolist()
+
+
+def test_a_follower_takes_any_teachers_boxes_and_strays_from_them_bit_by_bit(windows):
+    options, length = EpisodeOptions(), windows.length
+    two = next(n for n in range(len(windows)) if not np.isnan(windows.window(n).teacher).any())
+    one = next(n for n in range(len(windows)) if np.isnan(windows.window(n).teacher).any())
+    drawn = dataclasses.replace(
+        plan(options, windows, 0, 0, 0, 4), window=two, drift=(0.0,) * 4, mirrored=False
+    )
+    for follow, k in ((0.1, 0), (0.9, 1)):
+        clip = load(windows, dataclasses.replace(drawn, follow=follow), length, options, CPU)
+        assert np.array_equal(clip.followed, windows.window(two).teacher[:, k])
+    alone = load(windows, dataclasses.replace(drawn, window=one, follow=0.9), length, options, CPU)
+    assert np.array_equal(alone.followed, windows.window(one).teacher[:, 0])
+    strays = load(windows, dataclasses.replace(drawn, drift=(0.4, 0, -0.2, 0)), length, options, CPU)
+    held = load(windows, dataclasses.replace(drawn), length, options, CPU).followed
+    share = torch.arange(length) / length
+    torch.testing.assert_close(strays.followed[:, 0], held[:, 0] + 0.4 * share * held[:, 2])
+    torch.testing.assert_close(strays.followed[:, 2], held[:, 2] * (1 - 0.2 * share))
+    assert torch.equal(strays.followed[:, [1, 3]], held[:, [1, 3]])
+    turned = load(windows, dataclasses.replace(drawn, quarters=2, mirrored=True), length, options, CPU)
+    back = overlap(turned.followed, turned.truth), overlap(held, strays.truth)
+    torch.testing.assert_close(*back)
+
+
+def test_a_judge_keeps_its_last_weights_and_holds_nothing_out(sample, tmp_path):
+    options = run_options(recipe="judge", loss=LossOptions(value_weight=0.1, gamma=0.5))
+    assert train([sample], tmp_path / "run", options).best is None
+    last, best = (load_student(tmp_path / "run" / f"{name}.safetensors") for name in ("last", "best"))
+    first = first_student(options)
+    for (name, a), b, c in zip(last.named_parameters(), best.parameters(), first.parameters(), strict=True):
+        assert torch.equal(a, b)
+        assert torch.equal(a, c) == name.startswith("actor."), name
+    history = [json.loads(line) for line in (tmp_path / "run" / "history.jsonl").read_text().splitlines()]
+    assert not any("validation/ao" in line for line in history)
+    assert all("loss/value" in line and "loss/imitation" not in line for line in history)
 
 
 def test_the_curriculum_grows_with_success_alone():
@@ -749,6 +846,10 @@ def test_every_choice_is_in_the_page_of_deviations(group):
     ("changes", "message"),
     [
         ({"students": 3}, "students is 3, and has to be a multiple of 2"),
+        ({"recipe": "judge", "validation": ValidationOptions(videos="otb:x")}, "validation.videos is otb:x"),
+        ({"loss": LossOptions(tries=-1)}, "loss.tries is -1"),
+        ({"loss": LossOptions(advantage="immediate")}, "loss.tries is 0, and has to be at least 1"),
+        ({"episode": EpisodeOptions(drift=-0.1)}, "episode.drift is -0.1"),
         ({"segment": 0}, "segment is 0"),
         ({"episode": EpisodeOptions(smallest_box=0)}, "episode.smallest_box is 0"),
         ({"validation": ValidationOptions(share=1.0)}, "validation.share is 1.0"),

@@ -433,7 +433,9 @@ def test_some_targets_turn_away_and_back():
             np.array([silhouette(s.target, t) for t in range(scene.length)]) for s in (plain, scene)
         )
         if np.array_equal(before, after):
-            assert all(np.array_equal(draw_frame(plain, t).image, draw_frame(scene, t).image) for t in (20, 60))
+            assert all(
+                np.array_equal(draw_frame(plain, t).image, draw_frame(scene, t).image) for t in (20, 60)
+            )
             continue
         turned += 1
         width = after[:, 2] / before[:, 2]

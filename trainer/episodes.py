@@ -35,6 +35,8 @@ class Plan:
         contrast: Factor of each normalised colour.
         brightness: What is added to each.
         shake: Relative error of the first box, an action.
+        drift: How far a following student's box strays by the window's end, an action.
+        follow: Which of the window's teachers a following student follows, as a share of them, in [0, 1).
     """
 
     window: int
@@ -45,6 +47,8 @@ class Plan:
     contrast: tuple[float, ...]
     brightness: tuple[float, ...]
     shake: tuple[float, ...]
+    drift: tuple[float, ...]
+    follow: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +62,7 @@ class Clip:
         sizes: float32 (L, 2), width and height of the source images.
         truth: float32 (L, 4).
         target: float32 (L, 4), the best teacher's boxes.
+        followed: float32 (L, 4), those of one positive teacher.
         present: bool (L,).
         start: float32 (4,), b_0.
     """
@@ -68,6 +73,7 @@ class Clip:
     sizes: Tensor
     truth: Tensor
     target: Tensor
+    followed: Tensor
     present: Tensor
     start: Tensor
 
@@ -107,6 +113,8 @@ def plan(
         tuple((1 + tint[0]).tolist()),
         tuple(tint[1].tolist()),
         tuple(shake.tolist()),
+        tuple((options.drift * rng.random() * rng.standard_normal(4)).tolist()),
+        rng.random(),
     )
 
 
@@ -120,16 +128,25 @@ def load(windows: Windows, plan: Plan, frames: int, options: EpisodeOptions, dev
     window = windows.window(n)
     order = _order_of_frames(plan, windows.length)
     regions, sizes = window.regions[order], window.image_size[order].astype(np.float32)
+    positive = np.flatnonzero(~np.isnan(window.teacher).all(axis=(0, 2)))
+    followed = window.teacher[order, positive[int(plan.follow * len(positive))]]
     truth, target = windows.truth[n][order], windows.target[n][order]
     decoded = {t: window.image(t) for t in set(order[:frames].tolist())}
     images = [decoded[t] for t in order[:frames].tolist()]
     if plan.mirrored:
         images = [np.ascontiguousarray(image[:, ::-1]) for image in images]
-        regions, truth, target = (_mirrored(boxes, sizes) for boxes in (regions, truth, target))
+        regions, truth, target, followed = (
+            _mirrored(boxes, sizes) for boxes in (regions, truth, target, followed)
+        )
     for _ in range(plan.quarters):
         images = [np.ascontiguousarray(np.rot90(image)) for image in images]
-        regions, truth, target = (_turned(boxes, sizes) for boxes in (regions, truth, target))
+        regions, truth, target, followed = (
+            _turned(boxes, sizes) for boxes in (regions, truth, target, followed)
+        )
         sizes = np.ascontiguousarray(sizes[:, ::-1])
+    off = np.outer(np.arange(len(followed)) / len(followed), plan.drift).astype(np.float32)
+    followed = followed + off * np.tile(followed[:, 2:], 2)
+    followed[:, 2:] = np.maximum(followed[:, 2:], options.smallest_box)
     start = truth[0] if options.start == "ground-truth" else target[0]
     moved = start + np.asarray(plan.shake, dtype=np.float32) * np.tile(start[2:], 2)
     moved[2:] = np.maximum(moved[2:], options.smallest_box)
@@ -140,6 +157,7 @@ def load(windows: Windows, plan: Plan, frames: int, options: EpisodeOptions, dev
         torch.from_numpy(sizes),
         torch.from_numpy(truth),
         torch.from_numpy(target),
+        torch.from_numpy(followed),
         torch.from_numpy(windows.present[n][order]),
         torch.from_numpy(moved),
     )

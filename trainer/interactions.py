@@ -27,12 +27,14 @@ class Frame:
     Attributes:
         truth: Action that leads to the ground truth, (S, 4); 0 where the target is absent.
         teacher: Action that leads to the best teacher's box, (S, 4); likewise.
-        teacher_reward: What that box would get, (S,); 0 where the target is absent.
+        followed: Action that leads to the box of the teacher that a following student follows, (S, 4).
+        teacher_reward: What the best teacher's box would get, (S,); 0 where the target is absent.
         present: bool (S,).
     """
 
     truth: Tensor
     teacher: Tensor
+    followed: Tensor
     teacher_reward: Tensor
     present: Tensor
 
@@ -46,7 +48,7 @@ class Interactions:
         numbers: The students' numbers among those of all processes.
         length: L, frames of a window.
         width: Of the student's LSTM.
-        grows: The recipe has a curriculum.
+        grows: Which students' interactions begin short and grow.
         device: Where the tensors are.
 
     Attributes:
@@ -62,7 +64,7 @@ class Interactions:
         numbers: Sequence[int],
         length: int,
         width: int,
-        grows: bool,
+        grows: Sequence[bool],
         device: torch.device,
     ) -> None:
         S = len(numbers)
@@ -79,11 +81,12 @@ class Interactions:
         self._sizes = torch.zeros(S, length, 2, device=device)
         self._truth = torch.zeros(S, length, 4, device=device)
         self._target = torch.zeros(S, length, 4, device=device)
+        self._followed = torch.zeros(S, length, 4, device=device)
         self._present = torch.zeros(S, length, dtype=torch.bool, device=device)
         self._tint = torch.zeros(2, S, 3, 1, 1, device=device)
         self._gained = torch.zeros(2, S, device=device)
         self._seen: tuple[Tensor, Tensor] | None = None
-        self.curricula = [Curriculum(options.curriculum, length - 1, grows) for _ in numbers]
+        self.curricula = [Curriculum(options.curriculum, length - 1, each) for each in grows]
         self.box = torch.zeros(S, 4, device=device)
         self.memory = LSTMState(torch.zeros(S, width, device=device), torch.zeros(S, width, device=device))
 
@@ -103,7 +106,8 @@ class Interactions:
         self._reader.prepare(self._numbers[s], self._episode[s] + 1, self.curricula[s].longest_next)
         self._steps[s] = steps
         self._windows[s], self._sizes[s] = clip.windows, clip.sizes
-        self._truth[s], self._target[s], self._present[s] = clip.truth, clip.target, clip.present
+        self._truth[s], self._target[s], self._followed[s] = clip.truth, clip.target, clip.followed
+        self._present[s] = clip.present
         for i, colours in enumerate((clip.plan.contrast, clip.plan.brightness)):
             self._tint[i, s, :, 0, 0] = torch.tensor(colours)
         return clip
@@ -144,7 +148,8 @@ class Interactions:
 
         gained = reward(overlap(target, truth))
         gained = torch.where(present, gained, torch.zeros_like(gained))
-        return Frame(action(truth), action(target), gained, present)
+        followed = action_between(self._followed[self._rows, t], self.box)
+        return Frame(action(truth), action(target), followed, gained, present)
 
     def act(self, action: Tensor, memory: LSTMState, frame: Frame) -> tuple[Tensor, Tensor, Tensor]:
         """Take actions: boxes move, rewards are given, finished episodes make place for the next.
@@ -158,12 +163,7 @@ class Interactions:
             Rewards (S,), overlaps (S,), and bool (S,): the episode ended with this step. Where the target is
             absent, reward and overlap are 0.
         """
-        t = torch.tensor(self._t, device=self._device)
-        size = self._sizes[self._rows, t]
-        moved = transition(action.detach().clamp(-1.0, 1.0), self.box)
-        self.box = clip_box(moved, size[:, 0], size[:, 1], self._options.episode.smallest_box)
-        overlaps = overlap(self.box, self._truth[self._rows, t])
-        gained = torch.where(frame.present, reward(overlaps), torch.zeros_like(overlaps))
+        self.box, overlaps, gained = self._outcome(action, frame)
         self._gained += torch.stack([gained, frame.teacher_reward])
         self._seen = None
         ends = [t >= steps for t, steps in zip(self._t, self._steps, strict=True)]
@@ -175,6 +175,19 @@ class Interactions:
             fresh = LSTMState(*(torch.zeros_like(part) for part in memory))
             self.memory = memory.where(~ended, fresh)
         return gained, overlaps, ended
+
+    def rewards(self, actions: Tensor, frame: Frame) -> Tensor:
+        """What actions (K, S, 4) would get in this step, (K, S)."""
+        return self._outcome(actions, frame)[2]
+
+    def _outcome(self, actions: Tensor, frame: Frame) -> tuple[Tensor, Tensor, Tensor]:
+        """Boxes (..., S, 4), overlaps and rewards (..., S) that actions (..., S, 4) lead to."""
+        t = torch.tensor(self._t, device=self._device)
+        size = self._sizes[self._rows, t]
+        moved = transition(actions.detach().clamp(-1.0, 1.0), self.box)
+        box = clip_box(moved, size[:, 0], size[:, 1], self._options.episode.smallest_box)
+        overlaps = overlap(box, self._truth[self._rows, t])
+        return box, overlaps, torch.where(frame.present, reward(overlaps), torch.zeros_like(overlaps))
 
     def _finish(self, rows: list[int]) -> None:
         sums = self._gained[:, rows].cpu().tolist()

@@ -75,21 +75,22 @@ class Learner:
         self._processes = processes
         self._numbers = numbers
         recipe = RECIPES[options.recipe]
-        roles = [recipe.roles[n % len(recipe.roles)] for n in numbers]
+        roles = [recipe.role(n) for n in numbers]
         device = processes.device
 
         def having(role: str) -> Tensor:
             return torch.tensor([r == role for r in roles], device=device)
 
-        self._distilling, self._imitating, self._autonomous = map(
-            having, ("distilling", "imitating", "autonomous")
+        self._distilling, self._imitating, self._autonomous, self._following = map(
+            having, ("distilling", "imitating", "autonomous", "following")
         )
-        judges = options.loss.value_students == "all"
-        self._judging = torch.ones_like(self._autonomous) if judges else self._autonomous
-        self._judged = torch.tensor(
-            [i for i, r in enumerate(roles) if judges or r == "autonomous"], device=device
-        )
-        imitators = sum(role != "autonomous" for role in recipe.roles) / len(recipe.roles)
+        self._imitators = self._distilling | self._imitating
+        judges = [
+            options.loss.value_students == "all" or role in ("autonomous", "following") for role in roles
+        ]
+        self._judging = torch.tensor(judges, device=device)
+        self._judged = self._judging.nonzero().flatten()
+        imitators = sum(role in ("distilling", "imitating") for role in recipe.roles) / len(recipe.roles)
         scale = options.students if options.optimiser.scaling == "students" else 1
         self._rate = options.optimiser.learning_rate * scale
         critic = list(student.critic.parameters())
@@ -124,9 +125,13 @@ class Learner:
         found = losses(segment, self._distilling, self.options.loss)
         weight = self.options.loss.reinforcement_weight
         own = self.options.loss.value_weight
-        each = torch.where(self._autonomous, weight * found.policy, found.imitation)
         value = (weight if own is None else own) * found.value
-        each = each + torch.where(self._judging, value, torch.zeros_like(value))
+        parts = (
+            (self._imitators, found.imitation),
+            (self._autonomous, weight * found.policy),
+            (self._judging, value),
+        )
+        each = torch.stack([torch.where(whose, loss, torch.zeros_like(loss)) for whose, loss in parts])
         total = each.sum() / self.options.students
         self.optimiser.zero_grad(set_to_none=False)
         total.backward()  # type: ignore[no-untyped-call]  # PyTorch's own
@@ -153,18 +158,20 @@ class Learner:
             case _:
                 return 1.0
 
-    def _noise(self) -> Tensor:
-        """Standard normal, (T, S, 4), for this process's students."""
+    def _noise(self) -> tuple[Tensor, Tensor]:
+        """Standard normal for this process's students: of the actions taken, (T, S, 4), and tried, (T, K, S, 4)."""
         seed = np.random.SeedSequence([self.options.seed, 2, self.updates]).generate_state(1, np.uint64)[0]
         generator = torch.Generator().manual_seed(int(seed) >> 1)
-        everybody = torch.randn(self.options.segment, self.options.students, 4, generator=generator)
-        return everybody[:, self._numbers].to(self._processes.device)
+        T, S, tries = self.options.segment, self.options.students, self.options.loss.tries
+        taken = torch.randn(T, S, 4, generator=generator)[:, self._numbers]
+        tried = torch.randn(T, tries, S, 4, generator=generator)[:, :, self._numbers]
+        return taken.to(self._processes.device), tried.to(self._processes.device)
 
     def _interact(self) -> Segment:
         o, now = self.options, self._interactions
         steps: list[tuple[Tensor, ...]] = []
         self._overlaps: list[Tensor] = []
-        for noise in self._noise():
+        for noise, noises in zip(*self._noise(), strict=True):
             answer = self._answer(*now.crops(), now.memory)
             frame = now.frame()
             mean = answer.action
@@ -173,6 +180,9 @@ class Learner:
             sample = (mean + sigma * noise).detach()
             samples = self._autonomous if o.episode.execute == "mean" else torch.ones_like(self._autonomous)
             taken = torch.where(samples[:, None], sample, mean.detach())
+            taken = torch.where(self._following[:, None], frame.followed, taken)
+            tried = (mean + sigma * noises).detach()
+            tried_reward = now.rewards(tried, frame)
             reward, overlaps, ends = now.act(taken, answer.state, frame)
             target = torch.where(self._imitating[:, None], frame.truth, frame.teacher)
             if o.loss.clip_targets:
@@ -187,11 +197,13 @@ class Learner:
                 frame.teacher_reward,
                 frame.present,
                 ends,
+                tried.transpose(0, 1),
+                tried_reward.transpose(0, 1),
             )
             steps.append(kept)
             self._overlaps.append(overlaps)
-        stacked = [torch.stack(parts) for parts in zip(*steps, strict=True)]
-        return Segment._make([*stacked, self._bootstrap()])
+        *stacked, tried, tried_rewards = (torch.stack(parts) for parts in zip(*steps, strict=True))
+        return Segment._make([*stacked, self._bootstrap(), tried, tried_rewards])
 
     def _bootstrap(self) -> Tensor:
         """Values of the states that the segment stops at, (S,), 0 for students that do not need it."""
@@ -224,10 +236,10 @@ class Learner:
             steps * self._imitating.sum(),
             steps * auto.sum(),
             steps * self._judging.sum(),
-            imitation[~auto].sum(),
+            imitation[self._imitators].sum(),
             policy[auto].sum(),
             value[self._judging].sum(),
-            own[~auto].sum(),
+            own[self._imitators].sum(),
             own[auto].sum(),
             segment.teacher_reward.sum(),
             torch.stack(self._overlaps).sum(),

@@ -29,6 +29,8 @@ class Segment(NamedTuple):
         counts: bool (T, S): the target is present in the frame; steps where it is not are in no loss.
         ends: bool (T, S): the episode ends with this step.
         bootstrap: v of the state after the segment, (S,), without gradient; of no meaning where the last step ends.
+        tried: Further actions drawn, of which only the reward is known, (T, S, K, 4), K 0 or more.
+        tried_reward: r_t that each of them would have got, (T, S, K).
     """
 
     mean: Tensor
@@ -41,6 +43,8 @@ class Segment(NamedTuple):
     counts: Tensor
     ends: Tensor
     bootstrap: Tensor
+    tried: Tensor
+    tried_reward: Tensor
 
 
 class Losses(NamedTuple):
@@ -84,12 +88,37 @@ def returns(reward: Tensor, ends: Tensor, bootstrap: Tensor, options: LossOption
 
 
 def advantages(segment: Segment, target: Tensor, options: LossOptions) -> Tensor:
-    """What an action was better than expected, (T, S): r_i + γ v_{i+1} - v_i (Eq. 6), or R_i - v_i."""
+    """What an action was better than expected, (T, S): r_i + γ v_{i+1} - v_i (Eq. 6), or R_i - v_i.
+
+    Where others were tried beside it, r_i is the mean of all their rewards here: `compared` says what each was
+    better than that.
+    """
+    if options.advantage == "immediate":
+        return torch.zeros_like(segment.value)
+    lucky = segment.reward - _all_rewards(segment).mean(dim=-1)
     if options.advantage == "to-go":
-        return target - segment.value
+        return target - lucky - segment.value
     following = torch.cat([segment.value[1:], segment.bootstrap[None]])
     following = torch.where(segment.ends, torch.zeros_like(following), following)
-    return segment.reward + options.gamma * following - segment.value
+    return segment.reward - lucky + options.gamma * following - segment.value
+
+
+def _all_rewards(segment: Segment) -> Tensor:
+    return torch.cat([segment.reward[..., None], segment.tried_reward], dim=-1)
+
+
+def compared(segment: Segment) -> Tensor:
+    """Mean over a step's K + 1 actions of log π times what each got more than the others' mean, (T, S).
+
+    Its gradient is that of the expected immediate reward, without bias; 0 where nothing was tried.
+    """
+    tried = segment.tried.shape[2]
+    if not tried:
+        return torch.zeros_like(segment.value)
+    rewards = _all_rewards(segment)
+    samples = torch.cat([segment.sample[:, :, None], segment.tried], dim=2)
+    density = log_density(samples, segment.mean[:, :, None], segment.sigma[:, :, None])
+    return (density * (rewards - rewards.mean(dim=-1, keepdim=True))).sum(dim=-1) / tried
 
 
 def log_density(sample: Tensor, mean: Tensor, sigma: Tensor) -> Tensor:
@@ -115,6 +144,6 @@ def losses(segment: Segment, masked: Tensor, options: LossOptions) -> Losses:
     if not options.advantage_gradient:
         advantage = advantage.detach()
     density = log_density(segment.sample, segment.mean, segment.sigma)
-    policy = -(density * advantage * weight).sum(dim=0)
+    policy = -((density * advantage + compared(segment)) * weight).sum(dim=0)
     value = (0.5 * (target - segment.value) ** 2 * weight).sum(dim=0)
     return Losses(imitation, policy, value)

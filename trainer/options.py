@@ -11,12 +11,14 @@ from typing import Any, Literal
 
 from trainer.student import StudentOptions
 
-RecipeName = Literal["tras", "tras-no-curr", "tras-kd", "tras-kd-gt", "tras-gt"]
-"""The rows of Table 2."""
+RecipeName = Literal["tras", "tras-no-curr", "tras-kd", "tras-kd-gt", "tras-gt", "tras-judge", "judge"]
+"""The rows of Table 2, and two that are not in the paper, for a student that judges teachers better."""
 
 
-Role = Literal["distilling", "imitating", "autonomous"]
-"""What a student learns from: the best teacher where that does better (Eq. 3), the ground truth, or rewards (Eq. 5)."""
+Role = Literal["distilling", "imitating", "autonomous", "following"]
+"""What a student learns from: the best teacher where that does better (Eq. 3), the ground truth, or rewards (Eq. 5).
+One that follows (not in the paper) takes the boxes of any teacher of its window, straying from them bit by bit, and
+learns what they are worth: L_v alone. Its interactions are as long as the window."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,19 @@ class Recipe:
     roles: tuple[Role, ...]
     curriculum: bool = True
 
+    @property
+    def tracks(self) -> bool:
+        """It learns actions; a judge's weights are good for TRASFUST alone."""
+        return self.roles != ("following",)
+
+    def role(self, number: int) -> Role:
+        """Of a student."""
+        return self.roles[number % len(self.roles)]
+
+    def grows(self, number: int) -> bool:
+        """Whether a student's interactions begin short and grow."""
+        return self.curriculum and self.role(number) != "following"
+
 
 RECIPES: dict[RecipeName, Recipe] = {
     "tras": Recipe(("distilling", "autonomous")),
@@ -38,6 +53,8 @@ RECIPES: dict[RecipeName, Recipe] = {
     "tras-kd": Recipe(("distilling",)),
     "tras-kd-gt": Recipe(("distilling", "imitating")),
     "tras-gt": Recipe(("imitating",)),
+    "tras-judge": Recipe(("distilling", "autonomous", "following")),
+    "judge": Recipe(("following",)),
 }
 
 
@@ -65,6 +82,9 @@ class EpisodeOptions:
     """Augmentation, not in the paper: contrast and brightness of each colour differ by up to this share per episode."""
     shake: float = 0.0
     """Augmentation, not in the paper: b_0 is off by normal errors of this deviation, in sizes of the box."""
+    drift: float = 0.5
+    """How far the boxes of a following student stray from its teacher's by the end of a window, in sizes of the box:
+    up to this times a normal error, differently far in every episode."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +111,10 @@ class LossOptions:
     """Let the advantage in L_π carry gradient; by default it is a number."""
     value_target: Literal["to-go", "printed"] = "to-go"
     """R_i: the rewards to come, v of the last state standing for those after a cut; or the sum that Eq. 7 prints."""
-    advantage: Literal["one-step", "to-go"] = "one-step"
-    """What L_π weighs an action with: r_i + γ v_{i+1} - v_i (Eq. 6), or R_i - v_i."""
+    advantage: Literal["one-step", "to-go", "immediate"] = "one-step"
+    """What L_π weighs an action with: r_i + γ v_{i+1} - v_i (Eq. 6), R_i - v_i, or, among tries, r_i alone."""
+    tries: int = 0
+    """Further actions per step whose reward L_π knows, since it needs no network to tell; the paper has none."""
     ties: Literal["student", "teacher"] = "student"
     """Whom an equal reward favours in the mask m_i: `student` learns only where it did worse."""
 
@@ -230,10 +252,17 @@ class TrainOptions:
             ("episode.hurry", 0 <= self.episode.hurry <= 1, "a share"),
             ("episode.tint", 0 <= self.episode.tint < 1, "a share"),
             ("episode.shake", self.episode.shake >= 0, "at least 0"),
+            ("episode.drift", self.episode.drift >= 0, "at least 0"),
             ("loss.gamma", 0 <= self.loss.gamma <= 1, "in [0, 1]"),
             ("loss.sigma_floor", self.loss.sigma_floor > 0, "positive"),
             ("loss.reinforcement_weight", self.loss.reinforcement_weight >= 0, "at least 0"),
             ("loss.value_weight", _at_least(self.loss.value_weight, 0), "at least 0, or None"),
+            ("loss.tries", self.loss.tries >= 0, "at least 0"),
+            (
+                "loss.tries",
+                self.loss.tries > 0 or self.loss.advantage != "immediate",
+                "at least 1 with loss.advantage immediate, which compares actions of one step",
+            ),
             ("loss.weight_decay", self.loss.weight_decay >= 0, "at least 0"),
             ("curriculum.start", self.curriculum.start >= 1, "at least 1"),
             ("curriculum.step", self.curriculum.step >= 1, "at least 1"),
@@ -248,6 +277,11 @@ class TrainOptions:
                 "optimiser.clip_gradient",
                 self.optimiser.clip_gradient is None or self.optimiser.clip_gradient > 0,
                 "positive",
+            ),
+            (
+                "validation.videos",
+                self.validation.videos is None or RECIPES[self.recipe].tracks,
+                f"None for the recipe {self.recipe}, which does not learn to track: its last weights are kept",
             ),
             ("validation.share", 0 <= self.validation.share < 1, "a share below 1"),
             ("validation.every", self.validation.every >= 1, "at least 1"),

@@ -86,7 +86,8 @@ def train(data: Sequence[Path], out: Path, options: TrainOptions, resume: bool =
             raise ValueError(
                 f"{out} was learnt from other transfer sets (their fingerprints differ): name those"
             )
-        learn, test = split(windows, 0.0 if options.validation.videos else options.validation.share)
+        spared = options.validation.videos is not None or not RECIPES[options.recipe].tracks
+        learn, test = split(windows, 0.0 if spared else options.validation.share)
         run = _Run(out, options, sets, learn, HeldOut(options.validation, test), processes, saved, stack)
         return run.go()
 
@@ -112,7 +113,8 @@ class _Run:
         self._processes = processes
         self._standing = saved.standing if saved else Standing()
         share, rest = divmod(options.students, processes.count)
-        roles = len(RECIPES[options.recipe].roles)
+        self._recipe = RECIPES[options.recipe]
+        roles = len(self._recipe.roles)
         if rest or share % roles:
             raise ValueError(
                 f"{options.students} students cannot be shared by {processes.count} processes: "
@@ -141,7 +143,7 @@ class _Run:
             numbers,
             windows.length,
             student.options.width,
-            RECIPES[options.recipe].curriculum,
+            [self._recipe.grows(n) for n in numbers],
             processes.device,
         )
         self._learner = Learner(student, self._interactions, numbers, options, processes)
@@ -216,6 +218,8 @@ class _Run:
         interactions = self._processes.gather(self._interactions.state())
         if self._processes.first:
             self._save_student(LAST)
+            if not self._recipe.tracks:  # nothing is held out that could choose others
+                self._save_student(BEST)
             state = self._learner.state()
             Checkpoint(self._options, self._sets, state, interactions, self._standing).save(self._out)
 
