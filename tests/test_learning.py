@@ -506,8 +506,8 @@ def test_a_follower_takes_any_teachers_boxes_and_strays_from_them_bit_by_bit(win
     drawn = dataclasses.replace(
         plan(options, windows, 0, 0, 0, 4), window=two, drift=(0.0,) * 4, mirrored=False
     )
-    for follow, k in ((0.1, 0), (0.9, 1)):
-        clip = load(windows, dataclasses.replace(drawn, follow=follow), length, options, CPU)
+    for share, k in ((0.1, 0), (0.9, 1)):
+        clip = load(windows, dataclasses.replace(drawn, follow=share), length, options, CPU)
         assert np.array_equal(clip.followed, windows.window(two).teacher[:, k])
     alone = load(windows, dataclasses.replace(drawn, window=one, follow=0.9), length, options, CPU)
     assert np.array_equal(alone.followed, windows.window(one).teacher[:, 0])
