@@ -46,7 +46,7 @@ class Synth:
     difficulty: tuple[float, float] = (0.0, 1.0)
     """Easiest and hardest video: at 0 a target glides, at 1 it turns, is hidden, leaves, has doubles."""
     turning: float = 0.0
-    """Share of the videos whose target turns away about its upright axis, to about half its width, and back."""
+    """Share of the videos whose target turns away about its upright axis, to 0.45 to 0.85 of its width, and back."""
     overwrite: bool = False
     """Replace synthetic videos of other options that lie there."""
 
