@@ -575,6 +575,19 @@ def test_missing_short_and_long_results(uav123):
     assert "no result for any video" in err
 
 
+@pytest.mark.parametrize("unequal", ["cut", "cut-start"])
+def test_results_that_are_all_too_long_are_cut(uav123, unequal):
+    spec, results, pairs = uav123
+    lengths = {"bike1": 14, "bird1_1": 13, "bird1_2": 12}
+    for name, length in lengths.items():
+        extra = np.full((length - 12, 4), 7, np.float32)
+        boxes = pairs[name][1]
+        rows = np.concatenate([extra, boxes] if unequal == "cut-start" else [boxes, extra])
+        write_boxes(results / "Some" / f"{name}.txt", rows, 1)
+    (record,) = records(dataset=(spec,), results=(results,), unequal=unequal)
+    assert record["success_score"] == pytest.approx(plain_otb(*zip(*pairs.values(), strict=True))[0], abs=1e-9)
+
+
 def test_in_a_folder_of_many_a_tracker_at_fault_is_reported_and_left_out(uav123):
     spec, results, pairs = uav123
     for name, (truth, _) in pairs.items():

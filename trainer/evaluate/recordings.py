@@ -95,8 +95,8 @@ def _kept(truth: Truth, boxes: dict[int, Boxes], *, at_start: bool) -> tuple[Tru
     """The videos of `boxes`, each cut to the shorter of truth and result, at the start or at the end."""
     starts = (np.cumsum(truth.lengths) - truth.lengths).tolist()
     lengths = {v: min(int(truth.lengths[v]), len(b)) for v, b in boxes.items()}
-    if len(boxes) == len(truth.names) and all(truth.lengths[v] == n for v, n in lengths.items()):
-        return truth, [boxes[v] for v in boxes]
+    if len(boxes) == len(truth.names) and all(truth.lengths[v] == len(b) for v, b in boxes.items()):
+        return truth, list(boxes.values())
     skipped = {v: int(truth.lengths[v]) - n if at_start else 0 for v, n in lengths.items()}
     rows = np.concatenate([starts[v] + skipped[v] + np.arange(n) for v, n in lengths.items()])
     kept = replace(
