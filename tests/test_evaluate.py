@@ -608,6 +608,11 @@ def test_a_result_that_is_no_table_names_file_and_line(uav123):
     assert code == 2
     assert f"{path}, line 2" in err
     assert "'sorry'" in err
+    damaged(results, "bird1_1", lambda text: text.replace(",", ";"))
+    code, _, err = run(dataset=(spec,), results=(results,))
+    assert code == 2
+    assert "2 of 3 results of Some cannot be scored (2 unreadable): bike1 (bike1.txt, line 2): " in err
+    assert "bird1_1 (bird1_1.txt, line 1): 1 value instead of 4" in err
 
 
 @pytest.mark.parametrize(
