@@ -375,6 +375,21 @@ def test_processes_write_the_same_boxes(small_videos, tmp_path):
     assert files(tmp_path / "two") == files(tmp_path / "one")
 
 
+def test_where_no_student_tracks_pytorch_is_not_loaded(small_videos, tmp_path):
+    code = """
+import sys
+from pathlib import Path
+from trainer.evaluate.command import Evaluate
+spec, out = sys.argv[1], Path(sys.argv[2])
+assert Evaluate(tracker=("mosse",), dataset=(spec,), out=out, workers=1).run() == 0
+assert Evaluate(results=(out / "results" / "synthetic-train",), dataset=(spec,)).run() == 0
+sys.exit("torch" in sys.modules)
+"""
+    command = [sys.executable, "-c", code, f"synthetic:{small_videos}", str(tmp_path / "out")]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_boxes_run_on_a_one_based_benchmark_are_one_based(tmp_path):
     truth, _ = walk(0)
     write_boxes(tmp_path / "OTB" / "Dog" / "groundtruth_rect.txt", truth, 1)

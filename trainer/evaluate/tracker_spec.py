@@ -1,6 +1,6 @@
 """Which tracker: a teacher of the registry, or one of the paper's three, which hold a student (and teachers).
 
-On the command line trackers and teachers are written alike, see `trainer.trackers.pool`: `kcf`, `K2=kcf,padding=2`,
+On the command line trackers and teachers are written alike, see `trainer.pool`: `kcf`, `K2=kcf,padding=2`,
 `ECO=recorded:/results/OTB100/ECO`. A YAML file holds what does not fit there, in the form of params.yaml's teachers:
 
     TRAST-K: {use: trast, weights: runs/first/best.safetensors, teacher: kcf}
@@ -22,6 +22,7 @@ from datasets.errors import DataError
 from datasets.rows import read_bytes
 from teachers import registry
 from teachers.base import Teacher
+from trainer import pool
 
 STUDENTS = {
     "tras": "trainer.trackers:Tras",
@@ -69,8 +70,6 @@ def _versions(options: Mapping[str, Any]) -> dict[str, int]:
     given = options.get("teachers") or options.get("teacher")
     if not given:
         return {}
-    from trainer.trackers import pool  # see `parse_trackers`
-
     beside = pool.named([given] if isinstance(given, str) else given)
     return {name: registry.version_of(str(o.get("use", name))) for name, o in beside.items()}
 
@@ -96,8 +95,6 @@ def parse_trackers(texts: Sequence[str], defaults: Defaults) -> list[TrackerSpec
     Raises:
         ValueError: If one cannot be understood, or lacks weights or teachers.
     """
-    from trainer.trackers import pool  # torch takes a second to import, which scoring need not pay
-
     return [_spec(name, entry, defaults) for name, entry in pool.named(texts, defaults.kind).items()]
 
 
@@ -136,8 +133,6 @@ def _spec(name: str, entry: Mapping[str, Any], defaults: Defaults) -> TrackerSpe
         options["weights"] = str(defaults.weights)
     wanted = {"trast": "teacher", "trasfust": "teachers"}.get(use)
     if wanted is not None and wanted not in options:
-        from trainer.trackers import pool
-
         if not defaults.teachers:
             raise ValueError(f"tracker {name}: {use} runs beside teachers. Name them: --teachers kcf")
         options[wanted] = pool.named(defaults.teachers, defaults.kind)

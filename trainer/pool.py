@@ -1,4 +1,4 @@
-"""Teachers to run beside the student, as a user names them.
+"""Teachers to run beside the student, as a user names them; nothing here imports torch, which takes a second.
 
 In YAML a mapping as in params.yaml: each name has options, and `use` where the teacher is called otherwise. On a
 command line one string per teacher:
