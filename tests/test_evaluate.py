@@ -404,6 +404,31 @@ def test_boxes_run_on_a_one_based_benchmark_are_one_based(tmp_path):
     assert record["success_score"] == pytest.approx(plain_otb([truth], [boxes])[0])
 
 
+def test_recordings_named_in_a_file_are_of_the_datasets_kind(tmp_path):
+    truth, _ = walk(0)
+    write_boxes(tmp_path / "OTB" / "Dog" / "groundtruth_rect.txt", truth, 1)
+    write_images(tmp_path / "OTB" / "Dog" / "img", 12, digits=4)
+    options = {"dataset": (f"otb:{tmp_path / 'OTB'}",), "workers": 1}
+    (live,) = records(tracker=("S=test_evaluate:Still",), out=tmp_path / "live", **options)
+    results = tmp_path / "live" / "results" / "OTB-100"
+    (tmp_path / "y").write_text(f"S: {{use: recorded, results: {results}, tracker: S}}")
+    (again,) = records(trackers=tmp_path / "y", out=tmp_path / "again", **options)
+    assert again == live
+    for teachers in (
+        f"{{S: {{use: recorded, results: {results}, tracker: S}}}}",
+        f"['recorded:{results}/S']",
+    ):
+        (tmp_path / "y").write_text(f"A: {{use: trasfust, weights: w, teachers: {teachers}}}")
+        (spec,) = read_trackers(tmp_path / "y", Defaults(kind="otb"))
+        assert spec.options["teachers"]["S"]["kind"] == "otb"
+    (tmp_path / "y").write_text("A: {use: trasfust, weights: w, teachers: [kcf]}")
+    (spec,) = read_trackers(tmp_path / "y", Defaults(kind="otb"))
+    assert spec.options["teachers"] == ["kcf"]
+    (tmp_path / "y").write_text("A: {use: trasfust, weights: w, teachers: {K: kcf}}")
+    with pytest.raises(ValueError, match="teacher K: its options are 'kcf'"):
+        read_trackers(tmp_path / "y", Defaults(kind="otb"))
+
+
 def test_other_options_do_not_mix_with_boxes_that_are_there(tmp_path, small_videos):
     spec, out = f"synthetic:{small_videos}", tmp_path / "out"
     assert run(tracker=("S=test_evaluate:Still",), dataset=(spec,), out=out, workers=1)[0] == 0

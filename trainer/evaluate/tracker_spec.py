@@ -67,11 +67,15 @@ class TrackerSpec:
 
 def _versions(options: Mapping[str, Any]) -> dict[str, int]:
     """The versions of the boxes of the teachers that a tracker has beside it."""
+    return {name: registry.version_of(str(o.get("use", name))) for name, o in _beside(options).items()}
+
+
+def _beside(options: Mapping[str, Any], kind: str | None = None) -> dict[str, dict[str, Any]]:
+    """The teachers that a tracker has beside it, in YAML's form; a recording is of `kind`, unless it says so itself."""
     given = options.get("teachers") or options.get("teacher")
     if not given:
         return {}
-    beside = pool.named([given] if isinstance(given, str) else given)
-    return {name: registry.version_of(str(o.get("use", name))) for name, o in beside.items()}
+    return pool.named([given] if isinstance(given, str) else given, kind)
 
 
 @dataclass(frozen=True)
@@ -115,7 +119,7 @@ def read_trackers(path: Path, defaults: Defaults) -> list[TrackerSpec]:
     for name, entry in document.items():
         if not isinstance(entry, dict):
             raise DataError(path, f"{name} is {entry!r}, not a mapping", remedy)
-    return [_spec(str(name), entry, defaults) for name, entry in document.items()]
+    return [_spec(name, entry, defaults) for name, entry in pool.named(document, defaults.kind).items()]
 
 
 def _spec(name: str, entry: Mapping[str, Any], defaults: Defaults) -> TrackerSpec:
@@ -136,6 +140,10 @@ def _spec(name: str, entry: Mapping[str, Any], defaults: Defaults) -> TrackerSpe
         if not defaults.teachers:
             raise ValueError(f"tracker {name}: {use} runs beside teachers. Name them: --teachers kcf")
         options[wanted] = pool.named(defaults.teachers, defaults.kind)
+    elif wanted is not None:
+        # Written anew only where the kind says something new: else boxes that are there would count as made otherwise.
+        told = _beside(options, defaults.kind)
+        options[wanted] = told if told != _beside(options) else options[wanted]
     return TrackerSpec(name, STUDENTS[use], options)
 
 
