@@ -625,7 +625,9 @@ def test_results_that_are_all_too_long_are_cut(uav123, unequal):
         rows = np.concatenate([extra, boxes] if unequal == "cut-start" else [boxes, extra])
         write_boxes(results / "Some" / f"{name}.txt", rows, 1)
     (record,) = records(dataset=(spec,), results=(results,), unequal=unequal)
-    assert record["success_score"] == pytest.approx(plain_otb(*zip(*pairs.values(), strict=True))[0], abs=1e-9)
+    assert record["success_score"] == pytest.approx(
+        plain_otb(*zip(*pairs.values(), strict=True))[0], abs=1e-9
+    )
 
 
 def test_in_a_folder_of_many_a_tracker_at_fault_is_reported_and_left_out(uav123):
@@ -664,6 +666,7 @@ def test_a_result_that_is_no_table_names_file_and_line(uav123):
         ({"tracker": ("kfc",)}, "did you mean kcf"),
         ({"tracker": ("K=kcf,paddding=2",)}, "did you mean padding"),
         ({"tracker": ("a/b",)}, "folder"),
+        ({"tracker": ("a\\b=kcf",)}, "folder"),
         ({"tracker": ("kcf",), "trackers": "y"}, "two trackers are called kcf"),
         ({"tracker": ("kcf",), "workers": 0}, "--workers 0"),
         ({"results": ("r", "r")}, "2 --results for 1 --dataset"),
@@ -684,6 +687,29 @@ def test_wrong_options_end_as_one_sentence(small_videos, tmp_path, options, word
     assert (code, out) == (2, "")
     assert words in err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ("{use: tras, weights: nowhere}", "tracker B: .*weights = 'nowhere'"),
+        ("{use: trast, weights: y, teacher: {K: {use: kcf}, M: {use: mosse}}}", "one teacher, not 2: K, M"),
+        ("{use: trast, weights: y, teacher: {}}", "one teacher, not 0"),
+        ("{use: trasfust, weights: y, teachers: {K: {use: kfc}}}", "tracker B: .*did you mean kcf"),
+        ("{use: trasfust, weights: y, teachers: {K: {use: kcf, paddin: 2}}}", "did you mean padding"),
+        ("{use: trasfust, weights: y, teachers: 5}", "write a list"),
+        ("{use: kcf, paddin: 2}", "tracker B: .*did you mean padding"),
+    ],
+)
+def test_nothing_is_run_before_all_trackers_are_seen_to_be_right(
+    small_videos, tmp_path, monkeypatch, entry, words
+):
+    monkeypatch.chdir(tmp_path)
+    Path("y").write_text(f"A: {{use: 'test_evaluate:Still'}}\nB: {entry}\n")
+    code, out, err = run(trackers=Path("y"), dataset=(f"synthetic:{small_videos}",), out=Path("o"), workers=1)
+    assert (code, out) == (2, "")
+    assert re.search(words, err)
+    assert not Path("o").exists()
 
 
 def test_trackers_are_read_from_a_file(tmp_path):

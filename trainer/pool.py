@@ -46,7 +46,9 @@ def named(teachers: Sequence[str] | Named, kind: str | None = None) -> dict[str,
     elif isinstance(teachers, Sequence) and not isinstance(teachers, str):
         pairs = [_read(text) for text in teachers]
     else:
-        raise TeacherConfigError(f"teachers {teachers!r}: write a list [kcf, eco], or a mapping {{NAME: {{use: kcf}}}}")
+        raise TeacherConfigError(
+            f"teachers {teachers!r}: write a list [kcf, eco], or a mapping {{NAME: {{use: kcf}}}}"
+        )
     names = [name for name, _ in pairs]
     if twice := {name for name in names if names.count(name) > 1}:
         raise TeacherConfigError(
@@ -99,7 +101,9 @@ def _of_kind(name: str, options: dict[str, Any], kind: str | None) -> dict[str, 
 
 def _read(text: object) -> tuple[str, dict[str, Any]]:
     if not isinstance(text, str):
-        raise TeacherConfigError(f"teacher {text!r}: write NAME,key=value, or a mapping {{NAME: {{use: kcf}}}}")
+        raise TeacherConfigError(
+            f"teacher {text!r}: write NAME,key=value, or a mapping {{NAME: {{use: kcf}}}}"
+        )
     match = _NAME.fullmatch(text)
     name, rest = (match[1], match[2]) if match else ("", text)
     use, *options = rest.split(",")

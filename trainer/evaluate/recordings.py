@@ -161,7 +161,10 @@ def _speed(boxes: Path, name: str) -> float:
         if path.is_file():
             data = read_bytes(path)
             seconds = parse_rows(
-                data, path, max(first_row_columns(data), 1), remedy="Write seconds per frame, or delete the file"
+                data,
+                path,
+                max(first_row_columns(data), 1),
+                remedy="Write seconds per frame, or delete the file",
             )
             measured = seconds[seconds > 0].astype(np.float64)
             return len(measured) / float(measured.sum()) if len(measured) else float("nan")

@@ -135,10 +135,11 @@ def run_trackers(
         The jobs that were run now, each with the message of what went wrong, "" if nothing did.
 
     Raises:
-        ValueError: If a tracker cannot be built.
+        ValueError: If a tracker cannot be built, which is found out before any is run, as far as it can be.
         DataError: If the folder holds boxes of this name that were made with something else, or a worker died.
     """
     for tracker in trackers:
+        tracker.check()
         _same_recipe(tracker, folder)
     jobs = [
         job

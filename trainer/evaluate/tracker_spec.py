@@ -22,6 +22,7 @@ from datasets.errors import DataError
 from datasets.rows import read_bytes
 from teachers import registry
 from teachers.base import Teacher
+from teachers.options import TeacherConfigError
 from trainer import pool
 
 STUDENTS = {
@@ -54,6 +55,23 @@ class TrackerSpec:
         """
         return registry.create(self.use, self.options)
 
+    def check(self) -> None:
+        """See that the tracker can be built, as far as can be told without loading networks.
+
+        Raises:
+            ValueError: If there is no such tracker, or an option of it or of a teacher beside it is wrong.
+        """
+        try:
+            beside = _beside(self.options)
+            for use, options in [(self.use, self.options), *map(_apart, beside.items())]:
+                registry.validate(use, options)
+        except TeacherConfigError as error:
+            raise TeacherConfigError(f"tracker {self.name}: {error}") from error
+        if self.use == STUDENTS["trast"] and len(beside) != 1:
+            raise TeacherConfigError(
+                f"tracker {self.name}: TRAST has one teacher, not {len(beside)}: {', '.join(beside) or 'none'}"
+            )
+
     def recipe(self) -> dict[str, Any]:
         """All that its boxes depend on beside the video, as JSON; of files and results named there, the content."""
         return {
@@ -67,7 +85,13 @@ class TrackerSpec:
 
 def _versions(options: Mapping[str, Any]) -> dict[str, int]:
     """The versions of the boxes of the teachers that a tracker has beside it."""
-    return {name: registry.version_of(str(o.get("use", name))) for name, o in _beside(options).items()}
+    return {name: registry.version_of(_apart((name, given))[0]) for name, given in _beside(options).items()}
+
+
+def _apart(teacher: tuple[str, Mapping[str, Any]]) -> tuple[str, dict[str, Any]]:
+    """What a teacher of YAML's form is, and its options."""
+    name, options = teacher
+    return str(options.get("use", name)), {key: value for key, value in options.items() if key != "use"}
 
 
 def _beside(options: Mapping[str, Any], kind: str | None = None) -> dict[str, dict[str, Any]]:
@@ -123,7 +147,7 @@ def read_trackers(path: Path, defaults: Defaults) -> list[TrackerSpec]:
 
 
 def _spec(name: str, entry: Mapping[str, Any], defaults: Defaults) -> TrackerSpec:
-    if not name or "/" in name or name.startswith("."):
+    if not name or name.startswith(".") or any(c in name for c in "/\\\0"):
         raise ValueError(f"tracker {name!r}: the name becomes a folder's. Write NAME={name}")
     options = {str(key): value for key, value in entry.items()}
     use = str(options.pop("use", name))
