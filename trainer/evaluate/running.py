@@ -229,9 +229,6 @@ def _spread(jobs: Sequence[Job], processes: int, folder: Path) -> Iterator[tuple
         except BrokenProcessPool as error:
             problem = "a worker process died (memory, or a crash in a tracker's native code)"
             raise DataError(folder, problem, "Run the same command again: whole videos are kept") from error
-        finally:
-            for future in under_way:
-                future.cancel()
 
 
 @lru_cache(maxsize=2)
