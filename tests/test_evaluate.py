@@ -460,6 +460,24 @@ def test_a_tracker_that_fails_on_a_video_is_reported_and_not_scored(tmp_path):
     assert not (tmp_path / "out" / "results" / "GOT-10k-val" / "S" / "GOT-10k_Val_poison").exists()
 
 
+def test_a_tracker_that_fails_keeps_no_other_from_being_run_and_scored(small_videos, tmp_path):
+    write_got10k(tmp_path / "data", "val", {"GOT-10k_Val_poison": walk(2)[0]})
+    options = {
+        "tracker": ("S=test_evaluate:Still", "mosse"),
+        "dataset": (f"got10k:{tmp_path / 'data'}:val", f"synthetic:{small_videos}"),
+        "out": tmp_path / "out",
+        "workers": 1,
+    }
+    code, out, err = run(**options, format="json", report=tmp_path / "report")
+    assert code == 1
+    assert "S failed on GOT-10k_Val_poison" in err
+    assert re.search(r"^left out: .*no results of 'S'", err, re.MULTILINE)
+    found = [(record["tracker"], record["dataset"].partition(":")[0]) for record in json.loads(out)]
+    assert found == [("mosse", "got10k"), ("S", "synthetic"), ("mosse", "synthetic")]
+    code, _, err = run(**{**options, "dataset": (*options["dataset"], f"annotations:{tmp_path}")})
+    assert code == 2
+
+
 def test_fractions_of_who_gave_the_boxes(small_videos, tmp_path):
     options = {
         "tracker": ("S=test_evaluate:Still",),
