@@ -62,6 +62,13 @@ class Still:
         return self._box + np.float32([self._dx * len(self.chosen), 0, 0, 0])
 
 
+class Breaks(Still):
+    """Fails at the first frame that it has to track."""
+
+    def track(self, image):
+        raise TeacherError("it broke")
+
+
 def run(**options):
     """Exit code, stdout, stderr of the command."""
     out, err = StringIO(), StringIO()
@@ -811,8 +818,17 @@ def test_the_papers_three_trackers_are_run_and_counted(small_videos, tmp_path):
     assert rows["trasfust"]["ao"] == pytest.approx(alone["ao"], abs=1e-6)
     code, out, err = run(**options, fractions=True, format="json")
     assert code == 0, err
+    assert "went on without" not in err
     shares = {share["tracker"]: share["shares"] for share in json.loads(out)}
     assert shares["tras"] == {"student": 1.0}
     assert shares["trasfust"] == {"mosse": 1.0}
     assert sum(shares["trast"].values()) == pytest.approx(1)
     assert set(shares["trast"]) <= {"student", "mosse"}
+    broken = {"tracker": ("T=trast",), "teachers": ("B=test_evaluate:Breaks",)}
+    code, out, err = run(**{**options, **broken}, format="json")
+    assert code == 0, err
+    first = open_dataset(f"synthetic:{small_videos}").names[0]
+    assert f"T went on without B on {first}: TeacherError: it broke" in err
+    # Without its teacher TRAST is TRAS.
+    (without,) = json.loads(out)
+    assert without["ao"] == pytest.approx(rows["tras"]["ao"], abs=1e-6)

@@ -184,16 +184,22 @@ class Evaluate:
             supervised=benchmark.supervised,
         )
         for tracker in benchmark.trackers:
-            done = [not message for job, message in outcomes if job.tracker is tracker]
+            done = [not outcome.error for job, outcome in outcomes if job.tracker is tracker]
             if done:
                 where = f"{sum(done)} of {len(done)} videos run into {benchmark.folder}"
                 print(f"{tracker.name}: {where}", file=sys.stderr)
         failures = [
-            f"{job.tracker.name} failed on {job.video}: {message}" for job, message in outcomes if message
+            f"{job.tracker.name} failed on {job.video}: {outcome.error}"
+            for job, outcome in outcomes
+            if outcome.error
         ]
-        more = [f"and {len(failures) - SHOWN} more failures"] * (len(failures) > SHOWN)
-        for line in failures[:SHOWN] + more:
-            print(line, file=sys.stderr)
+        _complain(failures, "failures")
+        alone = [
+            f"{job.tracker.name} went on without {teacher} on {job.video}: {reason}"
+            for job, outcome in outcomes
+            for teacher, reason in outcome.left_out.items()
+        ]
+        _complain(alone, "teachers that failed beside a student")
         return bool(failures)
 
     def _each(self, do: Callable[[str], T], names: Sequence[str], refused: list[DataError]) -> list[T]:
@@ -292,6 +298,13 @@ class _Benchmark:
     folder: Path
     trackers: Sequence[TrackerSpec]
     names: Sequence[str]
+
+
+def _complain(lines: Sequence[str], what: str) -> None:
+    """Print some lines, and how many more there are."""
+    more = [f"and {len(lines) - SHOWN} more {what}"] * (len(lines) > SHOWN)
+    for line in [*lines[:SHOWN], *more]:
+        print(line, file=sys.stderr)
 
 
 def _label(spec: str) -> str:

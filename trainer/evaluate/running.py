@@ -14,10 +14,10 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -35,7 +35,7 @@ from datasets.results import write_results
 from datasets.video import Video, VideoDataset
 from teachers.base import Task, Teacher, TeacherError, checked_box
 from trainer.evaluate.regions import read_polygons
-from trainer.evaluate.supervised import run_file, run_supervised, write_run
+from trainer.evaluate.supervised import left_out, run_file, run_supervised, write_run
 from trainer.evaluate.tracker_spec import TrackerSpec
 from trainer.evaluate.truth import image_size
 
@@ -80,11 +80,26 @@ class Tracked:
         boxes: float32 (T, 4), 0-based.
         seconds: float64 (T,), in the tracker's own calls, without reading the images.
         chosen: Who gave each frame's box, T names; empty for a tracker that does not choose.
+        left_out: Teachers beside it that failed, so that it went on without them, and why.
     """
 
     boxes: Boxes
     seconds: NDArray[np.float64]
     chosen: tuple[str, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job ended.
+
+    Attributes:
+        error: What went wrong, "" if nothing did.
+        left_out: See `Tracked`.
+    """
+
+    error: str = ""
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 def track_video(tracker: Teacher, video: Video) -> Tracked:
@@ -107,7 +122,7 @@ def track_video(tracker: Teacher, video: Video) -> Tracked:
     chosen = tuple(str(name) for name in getattr(tracker, "chosen", ()))
     if chosen and len(chosen) != len(video):
         raise TeacherError(f"the tracker chose {len(chosen)} times in {len(video)} frames")
-    return Tracked(boxes, seconds, chosen)
+    return Tracked(boxes, seconds, chosen, left_out(tracker))
 
 
 def run_trackers(
@@ -119,7 +134,7 @@ def run_trackers(
     exclude: Path | None = None,
     workers: int | None = None,
     supervised: bool = False,
-) -> list[tuple[Job, str]]:
+) -> list[tuple[Job, Outcome]]:
     """Run each tracker over all videos of a dataset that its results folder lacks.
 
     Args:
@@ -132,7 +147,7 @@ def run_trackers(
         supervised: VOT's supervised experiment instead of a single pass.
 
     Returns:
-        The jobs that were run now, each with the message of what went wrong, "" if nothing did.
+        The jobs that were run now, and how each ended.
 
     Raises:
         ValueError: If a tracker cannot be built, which is found out before any is run, as far as it can be.
@@ -159,14 +174,14 @@ def run_trackers(
     outcomes = []
     with progress("frames") as bar:
         task = bar.add_task(f"tracking {dataset.spec}", total=sum(lengths[job.video] for job in jobs))
-        for job, message in _here(jobs) if processes <= 1 else _spread(jobs, processes, folder):
-            outcomes.append((job, message))
+        for job, outcome in _here(jobs) if processes <= 1 else _spread(jobs, processes, folder):
+            outcomes.append((job, outcome))
             bar.advance(task, lengths[job.video])
     return outcomes
 
 
-def run_job(job: Job) -> str:
-    """Run one video and write its files; the message of what went wrong, or "".
+def run_job(job: Job) -> Outcome:
+    """Run one video and write its files.
 
     Raises:
         ValueError: If the tracker cannot be built.
@@ -174,21 +189,21 @@ def run_job(job: Job) -> str:
     tracker = _built(job.tracker)
     dataset = _opened(job.spec, job.exclude)
     try:
-        written = (
+        written, without = (
             _supervised(tracker, dataset, job) if job.supervised else _once(tracker, dataset[job.video], job)
         )
     except Exception as error:  # noqa: BLE001 - any error of a tracker is this video's failure, and is reported
-        return f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return Outcome(f"{type(error).__name__}: {' '.join(str(error).split())}")
     recipe = _recipe_file(job.tracker, job.folder)
     if not recipe.is_file():  # not before there is something to describe
         with appearing(recipe) as temporary:
             temporary.write_text(json.dumps(job.tracker.recipe(), indent=1, sort_keys=True) + "\n")
     written()
-    return ""
+    return Outcome(left_out=without)
 
 
-def _once(tracker: Teacher, video: Video, job: Job) -> Callable[[], object]:
-    """Track a video; what is returned writes its files."""
+def _once(tracker: Teacher, video: Video, job: Job) -> tuple[Callable[[], object], Mapping[str, str]]:
+    """Track a video; what is returned writes its files, and says who was left out."""
     tracked = track_video(tracker, video)
 
     def write() -> None:
@@ -199,24 +214,26 @@ def _once(tracker: Teacher, video: Video, job: Job) -> Callable[[], object]:
             job.folder, job.tracker.name, video.name, tracked.boxes, seconds=tracked.seconds, kind=job.kind
         )
 
-    return write
+    return write, tracked.left_out
 
 
-def _supervised(tracker: Teacher, dataset: VideoDataset, job: Job) -> Callable[[], object]:
+def _supervised(
+    tracker: Teacher, dataset: VideoDataset, job: Job
+) -> tuple[Callable[[], object], Mapping[str, str]]:
     video = dataset[job.video]
     truth = read_polygons(dataset.root / job.video / "groundtruth.txt")
     run = run_supervised(tracker, video, truth, image_size(video.frames[0]))
-    return lambda: write_run(job.boxes_file, run)
+    return lambda: write_run(job.boxes_file, run), run.left_out
 
 
-def _here(jobs: Sequence[Job]) -> Iterator[tuple[Job, str]]:
+def _here(jobs: Sequence[Job]) -> Iterator[tuple[Job, Outcome]]:
     return ((job, run_job(job)) for job in jobs)
 
 
-def _spread(jobs: Sequence[Job], processes: int, folder: Path) -> Iterator[tuple[Job, str]]:
+def _spread(jobs: Sequence[Job], processes: int, folder: Path) -> Iterator[tuple[Job, Outcome]]:
     waiting = iter(jobs)
     with worker_processes(processes) as pool:
-        under_way: dict[Future[str], Job] = {}
+        under_way: dict[Future[Outcome], Job] = {}
         try:
             while True:
                 while len(under_way) < AHEAD * processes and (job := next(waiting, None)) is not None:

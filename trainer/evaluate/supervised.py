@@ -12,8 +12,8 @@ Section 2, as VOT2018's and VOT2019's short-term challenges run it.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
 
@@ -51,10 +51,13 @@ class Run:
     Attributes:
         rows: T states or regions.
         seconds: float64 (T,), in the tracker's own calls; 0 where it was not run.
+        left_out: Teachers beside the tracker that failed, so that it went on without them, and why; empty where the run
+            was read from a file.
     """
 
     rows: Sequence[Row]
     seconds: NDArray[np.float64]
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def failures(self) -> list[int]:
@@ -84,6 +87,7 @@ def run_supervised(
     """
     rows: list[Row] = [State.NOT_RUN] * len(truth)
     seconds = np.zeros(len(truth))
+    without: dict[str, str] = {}
     start = 0
     while start < len(truth):
         target = as_boxes(enclosing(corners(truth[start])))
@@ -105,10 +109,17 @@ def run_supervised(
                 break
             else:
                 rows[t] = region
+        without |= left_out(tracker)
         if start_again is None:
             break
         start = start_again
-    return Run(rows, seconds)
+    return Run(rows, seconds, without)
+
+
+def left_out(tracker: Teacher) -> dict[str, str]:
+    """The teachers that a tracker went on without since it was started, and why (TRAST, TRASFUST)."""
+    failed = getattr(tracker, "failed", {})
+    return dict(failed) if isinstance(failed, Mapping) else {}
 
 
 def run_file(folder: Path, tracker: str, sequence: str, repetition: int = 1) -> Path:
