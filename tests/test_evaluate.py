@@ -444,6 +444,10 @@ def test_other_options_do_not_mix_with_boxes_that_are_there(tmp_path, small_vide
     assert code == 2
     assert "S.json" in err
     assert "other options" in err
+    (out / "results" / "synthetic-train" / "S.json").write_text("{")
+    code, _, err = run(tracker=("S=test_evaluate:Still",), dataset=(spec,), out=out, workers=1)
+    assert code == 2
+    assert "S.json: this is not JSON" in err
     (out / "results" / "synthetic-train" / "S.json").unlink()
     code, _, err = run(tracker=("S=test_evaluate:Still",), dataset=(spec,), out=out, workers=1)
     assert code == 2
@@ -541,7 +545,7 @@ def test_the_archive_for_the_server(tmp_path):
 @pytest.fixture
 def two_benchmarks(tmp_path):
     """Two trackers on one benchmark, one of them on another."""
-    for benchmark, trackers in {"A": ("one", "two_x"), "B": ("one",)}.items():
+    for benchmark, trackers in {"A": ("one", "two_x^2"), "B": ("one",)}.items():
         for v in range(2):
             truth, boxes = walk(v)
             write_boxes(tmp_path / benchmark / f"v{v}.txt", truth, 1)
@@ -556,16 +560,16 @@ def two_benchmarks(tmp_path):
 def test_tables_have_a_row_per_tracker_and_columns_per_benchmark(two_benchmarks):
     values = {(r["tracker"], r["dataset"]): r for r in records(**two_benchmarks)}
     one, two = (
-        f"{values[name, two_benchmarks['dataset'][0]]['success_score']:.3f}" for name in ("one", "two_x")
+        f"{values[name, two_benchmarks['dataset'][0]]['success_score']:.3f}" for name in ("one", "two_x^2")
     )
     table = run(**two_benchmarks)[1].splitlines()
     assert table[0].split() == ["A", "B"]
     assert table[1].split() == ["tracker", "SS", "PS", "SS", "PS"]
-    assert table[3].split()[0] == "two_x"
+    assert table[3].split()[0] == "two_x^2"
     assert table[3].split()[3:] == ["–", "–"]
     latex = run(**two_benchmarks, format="latex")[1]
     assert rf"one & \textbf{{{one}}}" in latex
-    assert rf"two\_x & \underline{{{two}}}" in latex
+    assert rf"two\_x\textasciicircum{{}}2 & \underline{{{two}}}" in latex
     assert r"\cmidrule(lr){2-3}\cmidrule(lr){4-5}" in latex
     markdown = run(**two_benchmarks, format="markdown")[1].splitlines()
     assert markdown[0] == "| tracker | A SS | A PS | B SS | B PS |"
@@ -581,7 +585,7 @@ def test_plots_and_tables_per_sequence(two_benchmarks, tmp_path):
         "one.csv",
         "precision.svg",
         "success.svg",
-        "two_x.csv",
+        "two_x^2.csv",
     ]
     with (folder / "one.csv").open() as file:
         rows = list(csv.DictReader(file))

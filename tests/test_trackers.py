@@ -462,6 +462,8 @@ def test_teachers_as_they_are_written():
 
 def test_names_and_numbers_of_teachers(inference):
     with pytest.raises(ValueError, match="cannot be called 'student'"):
+        TrasfustTracker(inference, {"student": Scripted([])})
+    with pytest.raises(ValueError, match="cannot be called 'student'"):
         TrastTracker(inference, "student", Scripted(script(1)))
     with pytest.raises(ValueError, match="there is no teacher"):
         TrasfustTracker(inference, {})

@@ -19,7 +19,6 @@ from datasets.images import read_image
 from datasets.spec import parse_spec
 from datasets.video import Video, VideoDataset
 from teachers.base import Task, TeacherError
-from teachers.options import TeacherConfigError
 from trainer import pool
 from trainer.judgement import Picks, Values, rewards
 from trainer.trackers import Inference, TrasfustTracker, TrasTracker, TrastTracker
@@ -109,8 +108,6 @@ class Study:
         horizon: int = 16,
         margin: float = 0.05,
     ) -> None:
-        if STUDENT in teachers:
-            raise TeacherConfigError(f"a teacher cannot be called {STUDENT!r}: give it another name")
         self.videos = 0
         self.frames = 0
         self._tras = TrasTracker(inference)

@@ -32,6 +32,7 @@ from datasets.errors import DataError
 from datasets.images import read_image
 from datasets.processes import worker_processes
 from datasets.results import write_results
+from datasets.rows import read_bytes
 from datasets.video import Video, VideoDataset
 from teachers.base import Task, Teacher, TeacherError, checked_box
 from trainer.evaluate.regions import read_polygons
@@ -269,7 +270,12 @@ def _same_recipe(tracker: TrackerSpec, folder: Path) -> None:
     """Make sure that boxes of this name which are there were made with the same thing."""
     path = _recipe_file(tracker, folder)
     if path.is_file():
-        if json.loads(path.read_text()) != tracker.recipe():
+        try:
+            made_with = json.loads(read_bytes(path))
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            remedy = f"Delete it and {folder / tracker.name}, or give another --out"
+            raise DataError(path, f"this is not JSON ({error})", remedy) from error
+        if made_with != tracker.recipe():
             problem = (
                 f"{folder / tracker.name} holds boxes that were made with other options, weights or teachers"
             )

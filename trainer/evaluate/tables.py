@@ -18,7 +18,8 @@ from trainer.evaluate.protocol import TITLES
 LOWER_IS_BETTER = frozenset({"robustness"})
 
 _LATEX_SIGNS = str.maketrans(
-    {c: f"\\{c}" for c in "&%$#_{}"} | {"~": r"\textasciitilde{}", "\\": r"\textbackslash{}"}
+    {c: f"\\{c}" for c in "&%$#_{}"}
+    | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
 )
 
 

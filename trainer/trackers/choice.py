@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from teachers.base import Box
@@ -12,6 +12,16 @@ STUDENT = "student"
 
 GIVEN = "given"
 """Who gives the box of frame 0."""
+
+
+def check_names(teachers: Iterable[str]) -> None:
+    """See that who gave a box can be told from its name.
+
+    Raises:
+        ValueError: If a teacher is called as the student is.
+    """
+    if STUDENT in teachers:
+        raise ValueError(f"a teacher cannot be called {STUDENT!r}: give it another name")
 
 
 @dataclass(frozen=True)

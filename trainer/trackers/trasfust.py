@@ -10,7 +10,7 @@ import numpy as np
 from teachers.base import Box, Image, Task, Teacher, TeacherError
 from trainer.beside import Beside
 from trainer.pool import version_beside
-from trainer.trackers.choice import GIVEN, Choice, Choices
+from trainer.trackers.choice import GIVEN, Choice, Choices, check_names
 from trainer.trackers.inference import Inference, View, checked_start, clipped
 from trainer.trackers.memory import Memory
 
@@ -37,6 +37,7 @@ class TrasfustTracker(Choices):
 
     def __init__(self, inference: Inference, teachers: Mapping[str, Teacher]) -> None:
         super().__init__()
+        check_names(teachers)
         self._inference = inference
         self._beside = Beside(teachers)
         self.version = version_beside(self.version, teachers)

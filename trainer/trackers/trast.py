@@ -7,7 +7,7 @@ from typing import ClassVar
 from teachers.base import Box, Image, Task, Teacher, TeacherError
 from trainer.beside import Beside
 from trainer.pool import version_beside
-from trainer.trackers.choice import GIVEN, STUDENT, Choice, Choices
+from trainer.trackers.choice import GIVEN, STUDENT, Choice, Choices, check_names
 from trainer.trackers.inference import Inference, View, checked_start, clipped
 from trainer.trackers.memory import Memory
 
@@ -37,8 +37,7 @@ class TrastTracker(Choices):
 
     def __init__(self, inference: Inference, name: str, teacher: Teacher) -> None:
         super().__init__()
-        if name == STUDENT:
-            raise ValueError(f"a teacher cannot be called {STUDENT!r}: give it another name")
+        check_names([name])
         self._inference = inference
         self._name = name
         self._beside = Beside({name: teacher})
