@@ -51,10 +51,12 @@ class Filming:
         """See that a film can be made as asked, before anything is tracked.
 
         Raises:
-            ValueError: If `out` is no MP4, or `fps` not positive.
+            ValueError: If `out` is no MP4 or is a folder, or `fps` not positive.
         """
         if self.out.suffix.lower() != ".mp4":
             raise ValueError(f"--out {self.out}: the file is an MP4, so give it a name that ends in .mp4")
+        if self.out.is_dir():
+            raise ValueError(f"--out {self.out}: this is a folder. Give the name of a file in it")
         if not self.fps > 0:
             raise ValueError(f"--fps {self.fps}: give a positive number")
 

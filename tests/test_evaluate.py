@@ -1,6 +1,7 @@
 """One-pass evaluation: measures against plain loops, protocols, runs that resume, tables, and what is refused."""
 
 import csv
+import errno
 import json
 import re
 import subprocess
@@ -698,6 +699,7 @@ def test_a_result_that_is_no_table_names_file_and_line(uav123):
         ({"tracker": ("a\\b=kcf",)}, "folder"),
         ({"tracker": ("kcf",), "trackers": "y"}, "two trackers are called kcf"),
         ({"tracker": ("kcf",), "workers": 0}, "--workers 0"),
+        ({"tracker": ("kcf",), "report": Path(__file__)}, "this is a file. Give a folder"),
         ({"results": ("r", "r")}, "2 --results for 1 --dataset"),
         ({"results": ("r",), "weights": Path("w")}, "leave --trackers, --teachers and --weights out"),
         ({"tracker": ("kcf",), "experiment": "supervised"}, "VOT's"),
@@ -716,6 +718,16 @@ def test_wrong_options_end_as_one_sentence(small_videos, tmp_path, options, word
     assert (code, out) == (2, "")
     assert words in err
     assert not (tmp_path / "out").exists()
+
+
+def test_what_the_system_refuses_ends_as_one_sentence(capsys):
+    class Full:
+        def run(self):
+            raise OSError(errno.ENOSPC, "No space left on device", "evaluation/results")
+
+    assert guarded(Full(), "evaluate") == 2
+    said = "evaluate: [Errno 28] No space left on device: 'evaluation/results'\n"
+    assert capsys.readouterr().err == said
 
 
 @pytest.mark.parametrize(

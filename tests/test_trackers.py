@@ -617,14 +617,17 @@ def test_the_command_draws_a_video(small_videos, weights, tmp_path, capsys):
         ({"--teachers": "kcf"}, "tras has none"),
         ({"--tracker": "trasfust"}, "TRASFUST has no teachers"),
         ({"--out": "out.avi"}, "ends in .mp4"),
+        ({"--out": "films.mp4"}, "this is a folder"),
         ({"--fps": "0"}, "positive"),
         ({"--weights": "nowhere.safetensors"}, "nowhere.safetensors"),
         ({"--video": "nowhere"}, "nowhere"),
     ],
 )
-def test_mistakes_on_the_command_line(small_videos, weights, tmp_path, capsys, change, message):
+def test_mistakes_on_the_command_line(small_videos, weights, tmp_path, monkeypatch, capsys, change, message):
     folder = next((small_videos / "train").iterdir())
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "films.mp4").mkdir()
     options = {"--tracker": "tras", "--weights": weights, "--video": folder, "--out": tmp_path / "o.mp4"}
     assert track(*(part for pair in {**options, **change}.items() for part in pair)) == 2
     assert message in capsys.readouterr().err
-    assert not list(tmp_path.glob("*.mp4"))
+    assert not [path for path in tmp_path.glob("*.mp4") if path.is_file()]

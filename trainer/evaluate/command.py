@@ -148,6 +148,9 @@ class Evaluate:
             )
         if self.fractions and self.results and not self.tracker:
             raise ValueError("--fractions with --results: name the trackers (--tracker trast)")
+        for option, folder in (("--out", self.out), ("--report", self.report)):
+            if folder is not None and folder.exists() and not folder.is_dir():
+                raise ValueError(f"{option} {folder}: this is a file. Give a folder")
         if self.workers is not None and self.workers < 1:
             raise ValueError(f"--workers {self.workers}: give a positive number")
         low, high = self.interval
