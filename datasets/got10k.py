@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.boxes import Boxes
 from datasets.errors import DataError
 from datasets.folder_dataset import FolderDataset, annotated, contents, existing_folder, fitted
 from datasets.image_files import list_images
@@ -55,7 +56,7 @@ class Got10k(FolderDataset):
         notes: tuple[str, ...] = ()
         flags = None
         if self.split == "test" and len(boxes) == 1 and len(images) > 1:
-            boxes = np.concatenate([boxes, np.full((len(images) - 1, 4), np.nan, np.float32)])
+            boxes = first_box_alone(boxes, len(images))
             notes = (WITHHELD,)
         else:
             flags = self.marked_absent(name)
@@ -79,6 +80,11 @@ class Got10k(FolderDataset):
                 if rows != boxes:
                     found.append(f"{label} has {rows} rows for {boxes} boxes")
         return found
+
+
+def first_box_alone(boxes: Boxes, frames: int) -> Boxes:
+    """The box of frame 0, and NaN for all others, float32 (frames, 4)."""
+    return np.concatenate([boxes[:1], np.full((frames - 1, 4), np.nan, np.float32)])
 
 
 def _split_folder(root: Path, split: str | None) -> tuple[Path, str]:

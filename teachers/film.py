@@ -39,7 +39,8 @@ class Filming:
     """What commands that run one tracker on one video and draw it have in common."""
 
     video: Path
-    """A video's folder as GOT-10k (groundtruth.txt) or OTB (img/, groundtruth_rect.txt) lay it out."""
+    """A video's folder as GOT-10k (images, groundtruth.txt) or OTB (img/, groundtruth_rect.txt) lay it out; of
+    groundtruth.txt the first row is enough."""
     out: Path
     """The MP4 file to write (MPEG-4 part 2, which desktop players show and browsers do not)."""
     fps: float = 25.0

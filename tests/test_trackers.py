@@ -4,6 +4,7 @@ import copy
 import itertools
 import json
 import math
+import shutil
 import threading
 import time
 
@@ -608,6 +609,18 @@ def test_the_command_draws_a_video(small_videos, weights, tmp_path, capsys):
         assert drawn.shape[1] >= 480
         plain = cv2.resize(read_image(shown.frames[0]), drawn.shape[1::-1])
         assert np.abs(drawn.astype(int) - plain).max() > 100  # boxes and text are on it
+
+
+def test_the_first_box_is_enough_for_a_look(small_videos, weights, tmp_path, capsys):
+    folder = shutil.copytree(next((small_videos / "train").glob("Synthetic*")), tmp_path / "own")
+    truth = folder / "groundtruth.txt"
+    frames = len(truth.read_text().splitlines())
+    truth.write_text(truth.read_text().splitlines()[0] + "\n")
+    (folder / "absence.label").unlink()
+    arguments = ["--tracker", "tras", "--weights", weights, "--video", folder, "--out", tmp_path / "o.mp4"]
+    assert track(*arguments, "--json") == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert (figures["frames"], figures["ao"]) == (frames, None)
 
 
 @pytest.mark.parametrize(

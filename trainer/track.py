@@ -110,7 +110,8 @@ def _drawn(run: Run, tracker: Tracker) -> Iterator[Image]:
     """The images of a run with everything drawn on them."""
     for t, image, box in run.tracked(tracker):
         choice = tracker.choices[-1]
-        caption = f"{run.name}  {t + 1}/{len(run.video)}  IoU {run.overlaps[t]:.2f}  by {choice.chosen}"
+        iou = "no target" if run.video.absent[t] else f"IoU {run.overlaps[t]:.2f}"
+        caption = f"{run.name}  {t + 1}/{len(run.video)}  {iou}  by {choice.chosen}"
         lines = [(caption, TEXT)]
         canvas = Canvas(image)
         canvas.box(run.video.ground_truth[t], TARGET)
