@@ -568,6 +568,9 @@ def test_tables_have_a_row_per_tracker_and_columns_per_benchmark(two_benchmarks)
     assert table[1].split() == ["tracker", "SS", "PS", "SS", "PS"]
     assert table[3].split()[0] == "two_x^2"
     assert table[3].split()[3:] == ["–", "–"]
+    (two_benchmarks["results"][0] / "one").rename(two_benchmarks["results"][0] / "[red]")
+    assert run(**two_benchmarks)[1].splitlines()[2].split()[0] == "[red]"
+    (two_benchmarks["results"][0] / "[red]").rename(two_benchmarks["results"][0] / "one")
     latex = run(**two_benchmarks, format="latex")[1]
     assert rf"one & \textbf{{{one}}}" in latex
     assert rf"two\_x\textasciicircum{{}}2 & \underline{{{two}}}" in latex

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from datasets.command_line import run_only_command
 from datasets.results import write_results
 from datasets.spec import open_dataset
-from trainer.judge import Judge
+from trainer.judge import Judge, _show
 from trainer.judgement import Picks, Values, return_ahead, return_rest, rewards
 from trainer.student import Student, StudentOptions, save_student
 from trainer.trackers.choice import Choice
@@ -145,6 +145,19 @@ def test_the_command(small_videos, weights, capsys):
     assert code == 0 and "pearson_rest" in printed.out and "trasfust took its boxes from" in printed.out
 
 
+def test_the_printed_tables_are_whole(capsys):
+    names = ["a-teacher-with-a-rather-long-name", "[red]", *(f"teacher-number-{n}" for n in range(5))]
+    values = Values(32, 16)
+    values.add(np.zeros(3), np.ones(3), np.ones(3, bool))
+    picks = {name: Picks().summary() for name in names}
+    figures = {"dataset": "otb:/data/[OTB]", "videos": 1, "frames": 4, "picks": picks}
+    _show({**figures, "values": {name: values.summary() for name in names}})
+    shown = capsys.readouterr().out
+    assert "otb:/data/[OTB]: 1 videos" in shown
+    assert sum(all(name in line for name in names) for line in shown.splitlines()) == 2
+    assert "…" not in shown
+
+
 def test_recorded_results_are_judged_without_running_anybody(small_videos, weights, tmp_path, capsys):
     dataset = open_dataset(f"got10k:{small_videos}")
     names = list(dataset.names)[:2]
@@ -161,8 +174,12 @@ def test_recorded_results_are_judged_without_running_anybody(small_videos, weigh
         picks["iou"]["Perfect"] > 0.99 and picks["iou"]["Lost"] == 0 and picks["decisive"] == picks["frames"]
     )
     assert picks["picks_best"] == pytest.approx(picks["fraction"]["Perfect"])
+    code, again = judge(capsys, *given, "--videos", *names, *names, "--json")
+    assert (code, again.out) == (0, printed.out)
     code, printed = judge(capsys, *given)
     assert code == 2 and "no result for" in printed.err
+    code, printed = judge(capsys, *given[:6])
+    assert code == 2 and "name trackers of it" in printed.err
     code, printed = judge(capsys, *given, "--videos", "nobody")
     assert code == 2 and "there is no video nobody" in printed.err
 
@@ -171,6 +188,7 @@ def test_mistakes(small_videos, weights, tmp_path, capsys):
     given = {"--weights": weights, "--dataset": f"got10k:{small_videos}", "--teachers": "mosse"}
     for change, message in [
         ({"--horizon": "0"}, "at least one frame"),
+        ({"--margin": "nan"}, "--margin nan"),
         ({"--teachers": "student=mosse"}, "cannot be called 'student'"),
         ({"--teachers": "moose"}, "mosse"),
         ({"--dataset": f"got10k:{tmp_path}/none"}, "no such folder"),

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from datasets import open_dataset
@@ -20,6 +19,7 @@ from datasets.spec import parse_spec
 from datasets.video import Video, VideoDataset
 from teachers.base import Task, TeacherError
 from trainer import pool
+from trainer.evaluate.tables import rendered
 from trainer.judgement import Picks, Values, rewards
 from trainer.trackers import Inference, TrasfustTracker, TrasTracker, TrastTracker
 from trainer.trackers.choice import STUDENT, Choice
@@ -66,6 +66,10 @@ class Judge:
         """Track all videos and print the figures."""
         if self.horizon < 1:
             raise ValueError(f"--horizon {self.horizon}: give at least one frame")
+        if not self.margin >= 0:
+            raise ValueError(f"--margin {self.margin}: give a difference of IoUs, 0 or more")
+        if self.results is not None and not self.teachers:
+            raise ValueError(f"--results {self.results}: name trackers of it (--teachers ECO KCF)")
         if self.threads < 0:
             raise ValueError(f"--threads {self.threads}: give a number of threads, or 0")
         names = self.teachers
@@ -77,7 +81,7 @@ class Judge:
             raise DataError(dataset.root, f"there is no video {', '.join(unknown)}", "Name videos of it")
         inference = Inference.load(self.weights, self.device, self.period, self.threads)
         study = Study(inference, named, self.period, self.horizon, self.margin)
-        wanted = self.videos or dataset.names
+        wanted = tuple(dict.fromkeys(self.videos)) or dataset.names
         with progress("videos") as bar:
             for name in bar.track(wanted, description="judging"):
                 study.add(_with_images(dataset, name))
@@ -174,21 +178,22 @@ def _with_images(dataset: VideoDataset, name: str) -> Video:
 
 
 def _show(figures: Mapping[str, object]) -> None:
-    console = Console()
     values, picks = figures["values"], figures["picks"]
     assert isinstance(values, dict) and isinstance(picks, dict)
-    console.print(f"{figures['dataset']}: {figures['videos']} videos, {figures['frames']} frames")
+    print(f"{figures['dataset']}: {figures['videos']} videos, {figures['frames']} frames")
     for title, rows in (("values", values), ("choices", picks)):
         if not rows:
             continue
         figures_of = [key for key, value in next(iter(rows.values())).items() if not isinstance(value, dict)]
-        table = Table(title, *rows, box=None, pad_edge=False, header_style="bold")
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for name in (title, *rows):
+            table.add_column(name, no_wrap=True)
         for key in figures_of:
             table.add_row(key, *(_written(row[key]) for row in rows.values()))
-        console.print(table)
+        print(rendered(table), end="")
     for name, row in picks.items():
         parts = ", ".join(f"{who} {_written(share)}" for who, share in row["fraction"].items())
-        console.print(f"{name} took its boxes from: {parts}")
+        print(f"{name} took its boxes from: {parts}")
 
 
 def _written(value: float | None) -> str:

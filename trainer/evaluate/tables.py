@@ -170,7 +170,7 @@ def as_table(results: Sequence[Result]) -> str:
         shown.add_column(f"{heads[c] if first else ''}\n{title}", justify="right", no_wrap=True)
     for (tracker, texts), ranks in zip(table.rows, table.ranks, strict=True):
         shown.add_row(tracker, *(Text(t, styles[r]) for t, r in zip(texts, ranks, strict=True)))
-    return _rendered(shown)
+    return rendered(shown)
 
 
 def per_sequence(rows: Sequence[Mapping[str, Any]], title: str) -> str:
@@ -182,7 +182,7 @@ def per_sequence(rows: Sequence[Mapping[str, Any]], title: str) -> str:
         )
     for row in rows:
         shown.add_row(*(_number(v, 3) if isinstance(v, float) else str(v) for v in row.values()))
-    return _rendered(shown)
+    return rendered(shown)
 
 
 def fractions_table(shares: Sequence[Fractions]) -> str:
@@ -196,7 +196,7 @@ def fractions_table(shares: Sequence[Fractions]) -> str:
     for share in shares:
         fractions = [f"{share.shares.get(name, 0.0):.3f}" for name in names]
         shown.add_row(share.tracker, share.dataset, f"{share.frames:,}", *fractions)
-    return _rendered(shown)
+    return rendered(shown)
 
 
 FORMATS: dict[str, Callable[[Sequence[Result]], str]] = {
@@ -207,11 +207,11 @@ FORMATS: dict[str, Callable[[Sequence[Result]], str]] = {
 }
 
 
-def _rendered(shown: RichTable) -> str:
+def rendered(shown: RichTable) -> str:
     """The text of a table that is as wide as its content, coloured where stdout is a terminal."""
-    console = Console()
+    console = Console(markup=False)  # a tracker may be called net[v2]
     width = console.measure(shown, options=console.options.update(max_width=10_000)).maximum
-    wide = Console(width=max(width, 20), force_terminal=console.is_terminal)
+    wide = Console(width=max(width, 20), force_terminal=console.is_terminal, markup=False)
     with wide.capture() as captured:
         wide.print(shown)
     return "\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n"
