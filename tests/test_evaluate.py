@@ -696,6 +696,8 @@ def test_a_result_that_is_no_table_names_file_and_line(uav123):
         ({}, "give --tracker NAME"),
         ({"tracker": ("tras",)}, "Give its weights"),
         ({"tracker": ("trast",), "weights": Path("w")}, "Name them: --teachers"),
+        ({"tracker": ("kcf",), "weights": Path("w")}, "--weights w: only tras"),
+        ({"tracker": ("tras",), "weights": Path("w"), "teachers": ("kcf",)}, "--teachers kcf: only trast"),
         ({"tracker": ("kfc",)}, "did you mean kcf"),
         ({"tracker": ("K=kcf,paddding=2",)}, "did you mean padding"),
         ({"tracker": ("a/b",)}, "folder"),
@@ -832,7 +834,7 @@ def test_the_papers_three_trackers_are_run_and_counted(small_videos, tmp_path):
         "workers": 1,
     }
     rows = {row["tracker"]: row for row in records(**options)}
-    (alone,) = records(**{**options, "tracker": ("mosse",)})
+    (alone,) = records(**{**options, "tracker": ("mosse",), "weights": None, "teachers": ()})
     # A pool of one teacher gives that teacher's boxes, but for what is clipped at the image's border.
     assert rows["trasfust"]["ao"] == pytest.approx(alone["ao"], abs=1e-6)
     code, out, err = run(**options, fractions=True, format="json")

@@ -22,7 +22,7 @@ from trainer.evaluate.running import run_trackers
 from trainer.evaluate.scores import Scores
 from trainer.evaluate.submission import write_submission
 from trainer.evaluate.tables import FORMATS, fractions_table, per_sequence
-from trainer.evaluate.tracker_spec import Defaults, TrackerSpec, parse_trackers, read_trackers
+from trainer.evaluate.tracker_spec import STUDENTS, Defaults, TrackerSpec, parse_trackers, read_trackers
 from trainer.evaluate.truth import Absent, Truth, read_truth
 from trainer.evaluate.vot_recordings import score_vot_folder, vot_trackers
 from trainer.evaluate.vot_scores import INTERVALS, VotScores
@@ -166,6 +166,11 @@ class Evaluate:
         names = [spec.name for spec in specs]
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"two trackers are called {' and '.join(sorted(twice))}: give one another name")
+        uses = {spec.use for spec in specs}
+        if self.teachers and not uses & {STUDENTS["trast"], STUDENTS["trasfust"]}:
+            raise ValueError(f"--teachers {' '.join(self.teachers)}: only trast and trasfust have teachers")
+        if self.weights is not None and not uses & set(STUDENTS.values()):
+            raise ValueError(f"--weights {self.weights}: only tras, trast and trasfust hold a student")
         return specs
 
     def _supervised(self, kind: str) -> bool:
