@@ -1,13 +1,14 @@
-"""Worker processes that do not outlive the process that started them, even where that one is killed."""
+"""Worker processes that do not outlive what they work for: neither a process that is killed nor a Ctrl-C."""
 
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import get_context, parent_process
+from multiprocessing import active_children, get_context, parent_process
 
 import cv2
 
@@ -21,12 +22,21 @@ def worker_processes(count: int) -> Iterator[ProcessPoolExecutor]:
 
     They are spawned, not forked: a forked copy of a process in which OpenCV or numba has threads may hang. They begin
     with this process's environment, so that is where their libraries are told.
+
+    Where the block ends by an exception, as by Ctrl-C, they are ended at once: what one of them is at may take an hour,
+    and nobody waits for it.
     """
+    others = set(active_children())
     before = {name: os.environ.get(name) for name in _THREADS}
     os.environ.update(dict.fromkeys(_THREADS, "1"))
     try:
         with ProcessPoolExecutor(count, get_context("spawn"), _begin) as pool:
-            yield pool
+            try:
+                yield pool
+            except BaseException:
+                for process in set(active_children()) - others:
+                    process.terminate()
+                raise
     finally:
         for name, value in before.items():
             if value is None:
@@ -38,6 +48,9 @@ def worker_processes(count: int) -> Iterator[ProcessPoolExecutor]:
 def _begin() -> None:
     """Set up a worker: it waits for work on a pipe that it holds open itself, so nothing there tells it of a death."""
     cv2.setNumThreads(1)
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C goes to all processes of a terminal: the first one answers
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

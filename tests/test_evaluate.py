@@ -375,6 +375,21 @@ def test_processes_write_the_same_boxes(small_videos, tmp_path):
     assert files(tmp_path / "two") == files(tmp_path / "one")
 
 
+def test_where_no_student_tracks_pytorch_is_not_loaded(small_videos, tmp_path):
+    code = """
+import sys
+from pathlib import Path
+from trainer.evaluate.command import Evaluate
+spec, out = sys.argv[1], Path(sys.argv[2])
+assert Evaluate(tracker=("mosse",), dataset=(spec,), out=out, workers=1).run() == 0
+assert Evaluate(results=(out / "results" / "synthetic-train",), dataset=(spec,)).run() == 0
+sys.exit("torch" in sys.modules)
+"""
+    command = [sys.executable, "-c", code, f"synthetic:{small_videos}", str(tmp_path / "out")]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_boxes_run_on_a_one_based_benchmark_are_one_based(tmp_path):
     truth, _ = walk(0)
     write_boxes(tmp_path / "OTB" / "Dog" / "groundtruth_rect.txt", truth, 1)
@@ -387,6 +402,31 @@ def test_boxes_run_on_a_one_based_benchmark_are_one_based(tmp_path):
     assert rows[0] == pytest.approx(truth[0] + np.float32([1, 1, 0, 0]), abs=1e-3)
     boxes = np.repeat(truth[:1], 12, axis=0)
     assert record["success_score"] == pytest.approx(plain_otb([truth], [boxes])[0])
+
+
+def test_recordings_named_in_a_file_are_of_the_datasets_kind(tmp_path):
+    truth, _ = walk(0)
+    write_boxes(tmp_path / "OTB" / "Dog" / "groundtruth_rect.txt", truth, 1)
+    write_images(tmp_path / "OTB" / "Dog" / "img", 12, digits=4)
+    options = {"dataset": (f"otb:{tmp_path / 'OTB'}",), "workers": 1}
+    (live,) = records(tracker=("S=test_evaluate:Still",), out=tmp_path / "live", **options)
+    results = tmp_path / "live" / "results" / "OTB-100"
+    (tmp_path / "y").write_text(f"S: {{use: recorded, results: {results}, tracker: S}}")
+    (again,) = records(trackers=tmp_path / "y", out=tmp_path / "again", **options)
+    assert again == live
+    for teachers in (
+        f"{{S: {{use: recorded, results: {results}, tracker: S}}}}",
+        f"['recorded:{results}/S']",
+    ):
+        (tmp_path / "y").write_text(f"A: {{use: trasfust, weights: w, teachers: {teachers}}}")
+        (spec,) = read_trackers(tmp_path / "y", Defaults(kind="otb"))
+        assert spec.options["teachers"]["S"]["kind"] == "otb"
+    (tmp_path / "y").write_text("A: {use: trasfust, weights: w, teachers: [kcf]}")
+    (spec,) = read_trackers(tmp_path / "y", Defaults(kind="otb"))
+    assert spec.options["teachers"] == ["kcf"]
+    (tmp_path / "y").write_text("A: {use: trasfust, weights: w, teachers: {K: kcf}}")
+    with pytest.raises(ValueError, match="teacher K: its options are 'kcf'"):
+        read_trackers(tmp_path / "y", Defaults(kind="otb"))
 
 
 def test_other_options_do_not_mix_with_boxes_that_are_there(tmp_path, small_videos):
@@ -418,6 +458,24 @@ def test_a_tracker_that_fails_on_a_video_is_reported_and_not_scored(tmp_path):
     assert code == 1
     assert "S" in out
     assert not (tmp_path / "out" / "results" / "GOT-10k-val" / "S" / "GOT-10k_Val_poison").exists()
+
+
+def test_a_tracker_that_fails_keeps_no_other_from_being_run_and_scored(small_videos, tmp_path):
+    write_got10k(tmp_path / "data", "val", {"GOT-10k_Val_poison": walk(2)[0]})
+    options = {
+        "tracker": ("S=test_evaluate:Still", "mosse"),
+        "dataset": (f"got10k:{tmp_path / 'data'}:val", f"synthetic:{small_videos}"),
+        "out": tmp_path / "out",
+        "workers": 1,
+    }
+    code, out, err = run(**options, format="json", report=tmp_path / "report")
+    assert code == 1
+    assert "S failed on GOT-10k_Val_poison" in err
+    assert re.search(r"^left out: .*no results of 'S'", err, re.MULTILINE)
+    found = [(record["tracker"], record["dataset"].partition(":")[0]) for record in json.loads(out)]
+    assert found == [("mosse", "got10k"), ("S", "synthetic"), ("mosse", "synthetic")]
+    code, _, err = run(**{**options, "dataset": (*options["dataset"], f"annotations:{tmp_path}")})
+    assert code == 2
 
 
 def test_fractions_of_who_gave_the_boxes(small_videos, tmp_path):
@@ -575,6 +633,21 @@ def test_missing_short_and_long_results(uav123):
     assert "no result for any video" in err
 
 
+@pytest.mark.parametrize("unequal", ["cut", "cut-start"])
+def test_results_that_are_all_too_long_are_cut(uav123, unequal):
+    spec, results, pairs = uav123
+    lengths = {"bike1": 14, "bird1_1": 13, "bird1_2": 12}
+    for name, length in lengths.items():
+        extra = np.full((length - 12, 4), 7, np.float32)
+        boxes = pairs[name][1]
+        rows = np.concatenate([extra, boxes] if unequal == "cut-start" else [boxes, extra])
+        write_boxes(results / "Some" / f"{name}.txt", rows, 1)
+    (record,) = records(dataset=(spec,), results=(results,), unequal=unequal)
+    assert record["success_score"] == pytest.approx(
+        plain_otb(*zip(*pairs.values(), strict=True))[0], abs=1e-9
+    )
+
+
 def test_in_a_folder_of_many_a_tracker_at_fault_is_reported_and_left_out(uav123):
     spec, results, pairs = uav123
     for name, (truth, _) in pairs.items():
@@ -595,6 +668,11 @@ def test_a_result_that_is_no_table_names_file_and_line(uav123):
     assert code == 2
     assert f"{path}, line 2" in err
     assert "'sorry'" in err
+    damaged(results, "bird1_1", lambda text: text.replace(",", ";"))
+    code, _, err = run(dataset=(spec,), results=(results,))
+    assert code == 2
+    assert "2 of 3 results of Some cannot be scored (2 unreadable): bike1 (bike1.txt, line 2): " in err
+    assert "bird1_1 (bird1_1.txt, line 1): 1 value instead of 4" in err
 
 
 @pytest.mark.parametrize(
@@ -606,6 +684,7 @@ def test_a_result_that_is_no_table_names_file_and_line(uav123):
         ({"tracker": ("kfc",)}, "did you mean kcf"),
         ({"tracker": ("K=kcf,paddding=2",)}, "did you mean padding"),
         ({"tracker": ("a/b",)}, "folder"),
+        ({"tracker": ("a\\b=kcf",)}, "folder"),
         ({"tracker": ("kcf",), "trackers": "y"}, "two trackers are called kcf"),
         ({"tracker": ("kcf",), "workers": 0}, "--workers 0"),
         ({"results": ("r", "r")}, "2 --results for 1 --dataset"),
@@ -626,6 +705,29 @@ def test_wrong_options_end_as_one_sentence(small_videos, tmp_path, options, word
     assert (code, out) == (2, "")
     assert words in err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ("{use: tras, weights: nowhere}", "tracker B: .*weights = 'nowhere'"),
+        ("{use: trast, weights: y, teacher: {K: {use: kcf}, M: {use: mosse}}}", "one teacher, not 2: K, M"),
+        ("{use: trast, weights: y, teacher: {}}", "one teacher, not 0"),
+        ("{use: trasfust, weights: y, teachers: {K: {use: kfc}}}", "tracker B: .*did you mean kcf"),
+        ("{use: trasfust, weights: y, teachers: {K: {use: kcf, paddin: 2}}}", "did you mean padding"),
+        ("{use: trasfust, weights: y, teachers: 5}", "write a list"),
+        ("{use: kcf, paddin: 2}", "tracker B: .*did you mean padding"),
+    ],
+)
+def test_nothing_is_run_before_all_trackers_are_seen_to_be_right(
+    small_videos, tmp_path, monkeypatch, entry, words
+):
+    monkeypatch.chdir(tmp_path)
+    Path("y").write_text(f"A: {{use: 'test_evaluate:Still'}}\nB: {entry}\n")
+    code, out, err = run(trackers=Path("y"), dataset=(f"synthetic:{small_videos}",), out=Path("o"), workers=1)
+    assert (code, out) == (2, "")
+    assert re.search(words, err)
+    assert not Path("o").exists()
 
 
 def test_trackers_are_read_from_a_file(tmp_path):

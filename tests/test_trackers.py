@@ -21,11 +21,12 @@ from teachers import registry
 from teachers.adapted import Adapted
 from teachers.base import BatchTeacher, MissingResultError, Task, Teacher, TeacherError
 from teachers.options import TeacherConfigError
+from trainer import pool
 from trainer.beside import Beside
 from trainer.crops import crop_batch
 from trainer.student import LSTMState, Student, StudentOptions, save_student
 from trainer.track import Track
-from trainer.trackers import Inference, TrasBatch, TrasfustTracker, TrasTracker, TrastTracker, pool
+from trainer.trackers import Inference, TrasBatch, TrasfustTracker, TrasTracker, TrastTracker
 from trainer.trackers.inference import View, region
 from trainer.trackers.packed import pack
 

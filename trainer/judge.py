@@ -20,8 +20,9 @@ from datasets.spec import parse_spec
 from datasets.video import Video, VideoDataset
 from teachers.base import Task, TeacherError
 from teachers.options import TeacherConfigError
+from trainer import pool
 from trainer.judgement import Picks, Values, rewards
-from trainer.trackers import Inference, TrasfustTracker, TrasTracker, TrastTracker, pool
+from trainer.trackers import Inference, TrasfustTracker, TrasTracker, TrastTracker
 from trainer.trackers.choice import STUDENT, Choice
 from trainer.trackers.memory import PERIOD
 
@@ -94,7 +95,7 @@ class Study:
 
     Args:
         inference: The student.
-        teachers: By name, with options, see `trainer.trackers.pool`.
+        teachers: By name, with options, see `trainer.pool`.
         period: Of the LSTM's returns.
         horizon: Frames of the return `ahead`.
         margin: See `Picks`.

@@ -14,7 +14,8 @@ from teachers.base import Image
 from teachers.film import TARGET, TEXT, TRACKER, Canvas, Filming
 from teachers.run import Run
 from teachers.try_command import read_video
-from trainer.trackers import Tras, Trasfust, Trast, pool
+from trainer import pool
+from trainer.trackers import Tras, Trasfust, Trast
 from trainer.trackers.choice import STUDENT
 
 Tracker = Tras | Trast | Trasfust

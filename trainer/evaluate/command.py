@@ -90,32 +90,50 @@ class Evaluate:
     def run(self) -> int:
         """Run what is missing, score, print; the exit code is 1 where a tracker failed or was left out."""
         self._check()
+        benchmarks = [self._benchmark(number, spec) for number, spec in enumerate(self.dataset)]
         failed = False
+        # All are run before one is scored: a tracker that failed on a video keeps no benchmark from being run.
+        for benchmark in benchmarks:
+            if benchmark.trackers:
+                failed |= self._run_all(benchmark)
         scores: list[Scores | VotScores] = []
         shares: list[Fractions] = []
-        for number, spec in enumerate(self.dataset):
-            kind = parse_spec(spec).kind
-            dataset = open_dataset(spec, self.exclude)
-            supervised = self._supervised(kind)
-            if self.results:
-                folder, names = self.results[number], self.tracker
-            else:
-                folder = self.out / "results" / _label(spec)
-                trackers = self._trackers(kind)
-                names = tuple(tracker.name for tracker in trackers)
-                failed |= self._run_all(trackers, dataset, kind, folder, supervised=supervised)
-            if self.fractions:
-                shares += [read_fractions(folder, name, spec, dataset.names) for name in names]
-            elif supervised:
-                vot, refused = self._scored_vot(folder, names, dataset)
-                scores += vot
-                failed |= refused
-            else:
-                one_pass, refused = self._scored(folder, names, dataset, kind)
-                scores += one_pass
-                failed |= refused
+        packed: list[Path] = []
+        refused: list[DataError] = []
+        for benchmark in benchmarks:
+            try:
+                if self.fractions:
+                    shares += self._fractions(benchmark, refused)
+                elif benchmark.supervised:
+                    scores += self._scored_vot(benchmark, refused)
+                elif _withheld(truth := self._truth(benchmark)):
+                    packed += self._packed(benchmark, truth, refused)
+                else:
+                    scores += self._scored(benchmark, truth, refused)
+            except DataError as error:
+                if self.results:
+                    raise
+                refused.append(error)
+        if refused and not (scores or shares or packed):
+            raise refused[0]
+        for fault in refused:
+            print(f"left out: {fault}", file=sys.stderr)
         self._print(scores, shares)
-        return int(failed)
+        return int(failed or bool(refused))
+
+    def _benchmark(self, number: int, spec: str) -> _Benchmark:
+        kind = parse_spec(spec).kind
+        dataset = open_dataset(spec, self.exclude)
+        if self.results:
+            return _Benchmark(
+                spec, kind, dataset, self._supervised(kind), self.results[number], (), self.tracker
+            )
+        if kind == "annotations":
+            raise ValueError("annotations have no images to run a tracker on: give the dataset, or --results")
+        trackers = self._trackers(kind)
+        folder = self.out / "results" / _label(spec)
+        names = tuple(tracker.name for tracker in trackers)
+        return _Benchmark(spec, kind, dataset, self._supervised(kind), folder, trackers, names)
 
     def _check(self) -> None:
         if self.results and len(self.results) != len(self.dataset):
@@ -154,31 +172,22 @@ class Evaluate:
             )
         return kind == "vot" and self.experiment != "ope"
 
-    def _run_all(
-        self,
-        trackers: Sequence[TrackerSpec],
-        dataset: VideoDataset,
-        kind: str,
-        folder: Path,
-        *,
-        supervised: bool,
-    ) -> bool:
-        """Run all trackers; True if one failed on a video."""
-        if kind == "annotations":
-            raise ValueError("annotations have no images to run a tracker on: give the dataset, or --results")
+    def _run_all(self, benchmark: _Benchmark) -> bool:
+        """Run all trackers on a benchmark; True if one failed on a video."""
         outcomes = run_trackers(
-            trackers,
-            dataset,
-            kind,
-            folder,
+            benchmark.trackers,
+            benchmark.dataset,
+            benchmark.kind,
+            benchmark.folder,
             exclude=self.exclude,
             workers=self.workers,
-            supervised=supervised,
+            supervised=benchmark.supervised,
         )
-        for tracker in trackers:
+        for tracker in benchmark.trackers:
             done = [not message for job, message in outcomes if job.tracker is tracker]
             if done:
-                print(f"{tracker.name}: {sum(done)} of {len(done)} videos run into {folder}", file=sys.stderr)
+                where = f"{sum(done)} of {len(done)} videos run into {benchmark.folder}"
+                print(f"{tracker.name}: {where}", file=sys.stderr)
         failures = [
             f"{job.tracker.name} failed on {job.video}: {message}" for job, message in outcomes if message
         ]
@@ -187,41 +196,65 @@ class Evaluate:
             print(line, file=sys.stderr)
         return bool(failures)
 
-    def _scored(
-        self, root: Path, names: Sequence[str], dataset: VideoDataset, kind: str
-    ) -> tuple[list[Scores], bool]:
-        folder = ResultsFolder(root, kind)
-        truth = read_truth(dataset, _protocol(dataset, kind), self.absent)
-        if _withheld(truth):
-            for name in names or folder.trackers:
-                path = write_submission(folder, name, truth.names, truth.lengths, self.out / f"{name}.zip")
-                print(
-                    f"{name}: the ground truth is withheld; upload {path} to GOT-10k's server",
-                    file=sys.stderr,
-                )
-            return [], False
+    def _each(self, do: Callable[[str], T], names: Sequence[str], refused: list[DataError]) -> list[T]:
+        """What can be done for each tracker; why it cannot be done for the others goes into `refused`.
 
+        Raises:
+            DataError: If it cannot be done for a tracker whose results the user asked for by name.
+        """
+        done = []
+        for name in names:
+            try:
+                done.append(do(name))
+            except DataError as error:
+                if self.results and self.tracker:
+                    raise
+                refused.append(error)
+        return done
+
+    def _truth(self, benchmark: _Benchmark) -> Truth:
+        return read_truth(benchmark.dataset, _protocol(benchmark.dataset, benchmark.kind), self.absent)
+
+    def _scored(self, benchmark: _Benchmark, truth: Truth, refused: list[DataError]) -> list[Scores]:
         def scored(name: str) -> Scores:
             scores, notes = score_folder(folder, name, truth, Leniency(self.missing, self.unequal))
             for note in notes:
                 print(note, file=sys.stderr)
             return scores
 
-        scores, refused = _each(scored, names, folder.trackers)
-        if self.report is not None:
-            write_report(self.report / _label(dataset.spec), scores, self.plots)
-        return scores, refused
+        folder = ResultsFolder(benchmark.folder, benchmark.kind)
+        scores = self._each(scored, benchmark.names or folder.trackers, refused)
+        if self.report is not None and scores:
+            write_report(self.report / _label(benchmark.dataset.spec), scores, self.plots)
+        return scores
 
-    def _scored_vot(
-        self, folder: Path, names: Sequence[str], dataset: VideoDataset
-    ) -> tuple[list[VotScores], bool]:
+    def _scored_vot(self, benchmark: _Benchmark, refused: list[DataError]) -> list[VotScores]:
         def scored(name: str) -> VotScores:
-            return score_vot_folder(folder, name, dataset, self.interval, self.missing)
+            return score_vot_folder(benchmark.folder, name, benchmark.dataset, self.interval, self.missing)
 
-        scores, refused = _each(scored, names, () if names else vot_trackers(folder))
-        if self.report is not None:
-            write_vot_report(self.report / _label(dataset.spec), scores, self.plots)
-        return scores, refused
+        scores = self._each(scored, benchmark.names or vot_trackers(benchmark.folder), refused)
+        if self.report is not None and scores:
+            write_vot_report(self.report / _label(benchmark.dataset.spec), scores, self.plots)
+        return scores
+
+    def _packed(self, benchmark: _Benchmark, truth: Truth, refused: list[DataError]) -> list[Path]:
+        """Archives for GOT-10k's server, which alone has the ground truth."""
+
+        def packed(name: str) -> Path:
+            path = write_submission(folder, name, truth.names, truth.lengths, self.out / f"{name}.zip")
+            print(f"{name}: the ground truth is withheld; upload {path} to GOT-10k's server", file=sys.stderr)
+            return path
+
+        folder = ResultsFolder(benchmark.folder, benchmark.kind)
+        return self._each(packed, benchmark.names or folder.trackers, refused)
+
+    def _fractions(self, benchmark: _Benchmark, refused: list[DataError]) -> list[Fractions]:
+        videos = benchmark.dataset.names
+        return self._each(
+            lambda name: read_fractions(benchmark.folder, name, benchmark.spec, videos),
+            benchmark.names,
+            refused,
+        )
 
     def _print(self, scores: Sequence[Scores | VotScores], shares: Sequence[Fractions]) -> None:
         if self.fractions:
@@ -238,28 +271,27 @@ class Evaluate:
                 print(per_sequence(scored.rows(), f"{scored.tracker} on {scored.spec}"), file=sys.stderr)
 
 
-def _each(score: Callable[[str], T], named: Sequence[str], found: Sequence[str]) -> tuple[list[T], bool]:
-    """Score the trackers named, or all that were found; True if one of the latter had to be left out.
+@dataclass(frozen=True, eq=False)
+class _Benchmark:
+    """One dataset, and the results on it.
 
-    A tracker that the user named has to be right. Of a folder of many, one whose results are at fault is reported.
-
-    Raises:
-        DataError: If the results of a tracker named, or of all, are at fault.
+    Attributes:
+        spec: The dataset, as the user named it.
+        kind: Its kind.
+        dataset: Its videos.
+        supervised: Whether the results are of VOT's supervised experiment.
+        folder: The results.
+        trackers: What is to be run.
+        names: The trackers to score, none for all that are there.
     """
-    scores = []
-    refused = []
-    for name in named or found:
-        try:
-            scores.append(score(name))
-        except DataError as error:
-            refused.append(error)
-            if named:
-                raise
-    if refused and not scores:
-        raise refused[0]
-    for fault in refused:
-        print(f"left out: {fault}", file=sys.stderr)
-    return scores, bool(refused)
+
+    spec: str
+    kind: str
+    dataset: VideoDataset
+    supervised: bool
+    folder: Path
+    trackers: Sequence[TrackerSpec]
+    names: Sequence[str]
 
 
 def _label(spec: str) -> str:

@@ -95,8 +95,8 @@ def _kept(truth: Truth, boxes: dict[int, Boxes], *, at_start: bool) -> tuple[Tru
     """The videos of `boxes`, each cut to the shorter of truth and result, at the start or at the end."""
     starts = (np.cumsum(truth.lengths) - truth.lengths).tolist()
     lengths = {v: min(int(truth.lengths[v]), len(b)) for v, b in boxes.items()}
-    if len(boxes) == len(truth.names) and all(truth.lengths[v] == n for v, n in lengths.items()):
-        return truth, [boxes[v] for v in boxes]
+    if len(boxes) == len(truth.names) and all(truth.lengths[v] == len(b) for v, b in boxes.items()):
+        return truth, list(boxes.values())
     skipped = {v: int(truth.lengths[v]) - n if at_start else 0 for v, n in lengths.items()}
     rows = np.concatenate([starts[v] + skipped[v] + np.arange(n) for v, n in lengths.items()])
     kept = replace(
@@ -127,12 +127,17 @@ def _refusal(
         (len(faults) - missing - unequal, "unreadable"),
     ]
     what = ", ".join(f"{n} {kind}" for n, kind in counts if n)
-    listed = "; ".join(f"{name}: {error.problem}" for name, error in faults[:SHOWN])
+    listed = "; ".join(f"{_place(name, error)}: {error.problem}" for name, error in faults[:SHOWN])
     more = f"; and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
     problem = (
         f"{len(faults)} of {len(truth.names)} results of {tracker} cannot be scored ({what}): {listed}{more}"
     )
     return DataError(folder.root, problem, remedy)
+
+
+def _place(video: str, error: DataError) -> str:
+    """The video, and where in its file the fault is."""
+    return video if error.row is None else f"{video} ({error.path.name}, line {error.row})"
 
 
 def _repeated(boxes: Boxes | DataError) -> Boxes:
@@ -156,7 +161,10 @@ def _speed(boxes: Path, name: str) -> float:
         if path.is_file():
             data = read_bytes(path)
             seconds = parse_rows(
-                data, path, max(first_row_columns(data), 1), remedy="Write seconds per frame"
+                data,
+                path,
+                max(first_row_columns(data), 1),
+                remedy="Write seconds per frame, or delete the file",
             )
             measured = seconds[seconds > 0].astype(np.float64)
             return len(measured) / float(measured.sum()) if len(measured) else float("nan")

@@ -135,10 +135,11 @@ def run_trackers(
         The jobs that were run now, each with the message of what went wrong, "" if nothing did.
 
     Raises:
-        ValueError: If a tracker cannot be built.
+        ValueError: If a tracker cannot be built, which is found out before any is run, as far as it can be.
         DataError: If the folder holds boxes of this name that were made with something else, or a worker died.
     """
     for tracker in trackers:
+        tracker.check()
         _same_recipe(tracker, folder)
     jobs = [
         job
@@ -228,9 +229,6 @@ def _spread(jobs: Sequence[Job], processes: int, folder: Path) -> Iterator[tuple
         except BrokenProcessPool as error:
             problem = "a worker process died (memory, or a crash in a tracker's native code)"
             raise DataError(folder, problem, "Run the same command again: whole videos are kept") from error
-        finally:
-            for future in under_way:
-                future.cancel()
 
 
 @lru_cache(maxsize=2)

@@ -1,6 +1,6 @@
 """Which tracker: a teacher of the registry, or one of the paper's three, which hold a student (and teachers).
 
-On the command line trackers and teachers are written alike, see `trainer.trackers.pool`: `kcf`, `K2=kcf,padding=2`,
+On the command line trackers and teachers are written alike, see `trainer.pool`: `kcf`, `K2=kcf,padding=2`,
 `ECO=recorded:/results/OTB100/ECO`. A YAML file holds what does not fit there, in the form of params.yaml's teachers:
 
     TRAST-K: {use: trast, weights: runs/first/best.safetensors, teacher: kcf}
@@ -22,6 +22,8 @@ from datasets.errors import DataError
 from datasets.rows import read_bytes
 from teachers import registry
 from teachers.base import Teacher
+from teachers.options import TeacherConfigError
+from trainer import pool
 
 STUDENTS = {
     "tras": "trainer.trackers:Tras",
@@ -53,6 +55,23 @@ class TrackerSpec:
         """
         return registry.create(self.use, self.options)
 
+    def check(self) -> None:
+        """See that the tracker can be built, as far as can be told without loading networks.
+
+        Raises:
+            ValueError: If there is no such tracker, or an option of it or of a teacher beside it is wrong.
+        """
+        try:
+            beside = _beside(self.options)
+            for use, options in [(self.use, self.options), *map(_apart, beside.items())]:
+                registry.validate(use, options)
+        except TeacherConfigError as error:
+            raise TeacherConfigError(f"tracker {self.name}: {error}") from error
+        if self.use == STUDENTS["trast"] and len(beside) != 1:
+            raise TeacherConfigError(
+                f"tracker {self.name}: TRAST has one teacher, not {len(beside)}: {', '.join(beside) or 'none'}"
+            )
+
     def recipe(self) -> dict[str, Any]:
         """All that its boxes depend on beside the video, as JSON; of files and results named there, the content."""
         return {
@@ -66,13 +85,21 @@ class TrackerSpec:
 
 def _versions(options: Mapping[str, Any]) -> dict[str, int]:
     """The versions of the boxes of the teachers that a tracker has beside it."""
+    return {name: registry.version_of(_apart((name, given))[0]) for name, given in _beside(options).items()}
+
+
+def _apart(teacher: tuple[str, Mapping[str, Any]]) -> tuple[str, dict[str, Any]]:
+    """What a teacher of YAML's form is, and its options."""
+    name, options = teacher
+    return str(options.get("use", name)), {key: value for key, value in options.items() if key != "use"}
+
+
+def _beside(options: Mapping[str, Any], kind: str | None = None) -> dict[str, dict[str, Any]]:
+    """The teachers that a tracker has beside it, in YAML's form; a recording is of `kind`, unless it says so itself."""
     given = options.get("teachers") or options.get("teacher")
     if not given:
         return {}
-    from trainer.trackers import pool  # see `parse_trackers`
-
-    beside = pool.named([given] if isinstance(given, str) else given)
-    return {name: registry.version_of(str(o.get("use", name))) for name, o in beside.items()}
+    return pool.named([given] if isinstance(given, str) else given, kind)
 
 
 @dataclass(frozen=True)
@@ -96,8 +123,6 @@ def parse_trackers(texts: Sequence[str], defaults: Defaults) -> list[TrackerSpec
     Raises:
         ValueError: If one cannot be understood, or lacks weights or teachers.
     """
-    from trainer.trackers import pool  # torch takes a second to import, which scoring need not pay
-
     return [_spec(name, entry, defaults) for name, entry in pool.named(texts, defaults.kind).items()]
 
 
@@ -118,11 +143,11 @@ def read_trackers(path: Path, defaults: Defaults) -> list[TrackerSpec]:
     for name, entry in document.items():
         if not isinstance(entry, dict):
             raise DataError(path, f"{name} is {entry!r}, not a mapping", remedy)
-    return [_spec(str(name), entry, defaults) for name, entry in document.items()]
+    return [_spec(name, entry, defaults) for name, entry in pool.named(document, defaults.kind).items()]
 
 
 def _spec(name: str, entry: Mapping[str, Any], defaults: Defaults) -> TrackerSpec:
-    if not name or "/" in name or name.startswith("."):
+    if not name or name.startswith(".") or any(c in name for c in "/\\\0"):
         raise ValueError(f"tracker {name!r}: the name becomes a folder's. Write NAME={name}")
     options = {str(key): value for key, value in entry.items()}
     use = str(options.pop("use", name))
@@ -136,11 +161,13 @@ def _spec(name: str, entry: Mapping[str, Any], defaults: Defaults) -> TrackerSpe
         options["weights"] = str(defaults.weights)
     wanted = {"trast": "teacher", "trasfust": "teachers"}.get(use)
     if wanted is not None and wanted not in options:
-        from trainer.trackers import pool
-
         if not defaults.teachers:
             raise ValueError(f"tracker {name}: {use} runs beside teachers. Name them: --teachers kcf")
         options[wanted] = pool.named(defaults.teachers, defaults.kind)
+    elif wanted is not None:
+        # Written anew only where the kind says something new: else boxes that are there would count as made otherwise.
+        told = _beside(options, defaults.kind)
+        options[wanted] = told if told != _beside(options) else options[wanted]
     return TrackerSpec(name, STUDENTS[use], options)
 
 

@@ -70,7 +70,7 @@ class Ini:
         if not specs:
             raise ValueError("give --tracker NAME")
         for spec in specs:
-            spec.recipe()  # says what is wrong with a name now, not from inside the toolkit
+            spec.check()  # says what is wrong now, not from inside the toolkit
         print(write_trackers_ini(self.out, specs))
         return 0
 

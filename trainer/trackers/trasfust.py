@@ -9,10 +9,10 @@ import numpy as np
 
 from teachers.base import Box, Image, Task, Teacher, TeacherError
 from trainer.beside import Beside
+from trainer.pool import version_beside
 from trainer.trackers.choice import GIVEN, Choice, Choices
 from trainer.trackers.inference import Inference, View, checked_start, clipped
 from trainer.trackers.memory import Memory
-from trainer.trackers.pool import version_beside
 
 
 class TrasfustTracker(Choices):

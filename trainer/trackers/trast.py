@@ -6,10 +6,10 @@ from typing import ClassVar
 
 from teachers.base import Box, Image, Task, Teacher, TeacherError
 from trainer.beside import Beside
+from trainer.pool import version_beside
 from trainer.trackers.choice import GIVEN, STUDENT, Choice, Choices
 from trainer.trackers.inference import Inference, View, checked_start, clipped
 from trainer.trackers.memory import Memory
-from trainer.trackers.pool import version_beside
 
 
 class TrastTracker(Choices):

@@ -1,4 +1,4 @@
-"""Teachers to run beside the student, as a user names them.
+"""Teachers to run beside the student, as a user names them; nothing here imports torch, which takes a second.
 
 In YAML a mapping as in params.yaml: each name has options, and `use` where the teacher is called otherwise. On a
 command line one string per teacher:
@@ -27,7 +27,7 @@ from teachers.try_command import parsed
 Named = Mapping[str, Mapping[str, Any]]
 """Names to options, with `use` among them where it is not the name."""
 
-_RECORDED = "recorded:"
+_RECORDED = "recorded"
 _NAME = re.compile(r"([^=,:/\\]+)=(.+)", re.DOTALL)
 
 
@@ -39,17 +39,22 @@ def named(teachers: Sequence[str] | Named, kind: str | None = None) -> dict[str,
         kind: The kind of dataset that recordings are of, unless they say so themselves.
 
     Raises:
-        TeacherConfigError: If a string is in no such form, or two teachers have one name.
+        TeacherConfigError: If a teacher is in no such form, or two have one name.
     """
-    if not isinstance(teachers, Mapping):
-        pairs = [_read(text, kind) for text in teachers]
-        names = [name for name, _ in pairs]
-        if twice := {name for name in names if names.count(name) > 1}:
-            raise TeacherConfigError(
-                f"two teachers are called {' and '.join(sorted(twice))}: write NAME={sorted(twice)[0]} for one of them"
-            )
-        return dict(pairs)
-    return {name: dict(options) for name, options in teachers.items()}
+    if isinstance(teachers, Mapping):
+        pairs = [_taken(name, options) for name, options in teachers.items()]
+    elif isinstance(teachers, Sequence) and not isinstance(teachers, str):
+        pairs = [_read(text) for text in teachers]
+    else:
+        raise TeacherConfigError(
+            f"teachers {teachers!r}: write a list [kcf, eco], or a mapping {{NAME: {{use: kcf}}}}"
+        )
+    names = [name for name, _ in pairs]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise TeacherConfigError(
+            f"two teachers are called {' and '.join(sorted(twice))}: write NAME={sorted(twice)[0]} for one of them"
+        )
+    return {name: _of_kind(name, options, kind) for name, options in pairs}
 
 
 def create(teachers: Sequence[str] | Named, kind: str | None = None) -> dict[str, Teacher]:
@@ -80,7 +85,25 @@ def version_beside(own: int, teachers: Mapping[str, Teacher]) -> int:
     return int.from_bytes(blake3("\0".join(parts).encode()).digest(6), "little")
 
 
-def _read(text: str, kind: str | None) -> tuple[str, dict[str, Any]]:
+def _taken(name: str, options: object) -> tuple[str, dict[str, Any]]:
+    if not isinstance(options, Mapping):
+        raise TeacherConfigError(
+            f"teacher {name}: its options are {options!r}. Write {name}: {{use: kcf, option: value}}, or {name}: {{}}"
+        )
+    return str(name), {str(key): value for key, value in options.items()}
+
+
+def _of_kind(name: str, options: dict[str, Any], kind: str | None) -> dict[str, Any]:
+    """Say which kind of dataset a recording is of, where the user does not: its boxes may be 1-based."""
+    silent = options.get("use", name) == _RECORDED and options.get("kind") is None
+    return {**options, "kind": kind} if silent and kind is not None else options
+
+
+def _read(text: object) -> tuple[str, dict[str, Any]]:
+    if not isinstance(text, str):
+        raise TeacherConfigError(
+            f"teacher {text!r}: write NAME,key=value, or a mapping {{NAME: {{use: kcf}}}}"
+        )
     match = _NAME.fullmatch(text)
     name, rest = (match[1], match[2]) if match else ("", text)
     use, *options = rest.split(",")
@@ -88,10 +111,10 @@ def _read(text: str, kind: str | None) -> tuple[str, dict[str, Any]]:
         values = parsed(options)
     except ValueError as error:
         raise TeacherConfigError(f"teacher {text!r}: {error}; write NAME,key=value,key=value") from error
-    if not use.startswith(_RECORDED):
+    if not use.startswith(f"{_RECORDED}:"):
         return name or use, {"use": use, **values}
-    folder = Path(use.removeprefix(_RECORDED))
+    folder = Path(use.removeprefix(f"{_RECORDED}:"))
     if not folder.name or folder.parent == folder:
         raise TeacherConfigError(f"teacher {text!r}: write recorded:RESULTS/TRACKER")
-    recorded = {"use": "recorded", "results": str(folder.parent), "tracker": folder.name}
-    return name or folder.name, {**recorded, **({"kind": kind} if kind else {}), **values}
+    recorded = {"use": _RECORDED, "results": str(folder.parent), "tracker": folder.name}
+    return name or folder.name, {**recorded, **values}
