@@ -179,6 +179,23 @@ def test_opencv_refuses_with_the_video_and_the_box():
         teacher.start(image, np.float32([500, 400, 10, 10]), Task("far_away", 2))
 
 
+@pytest.mark.parametrize("name", ["mil", "boosting"])
+@pytest.mark.parametrize("size", [(1, 1), (4, 4), (3, 5), (5, 3), (2, 10), (1, 200)])
+def test_a_target_in_which_opencv_would_look_for_a_feature_for_ever(name, size):
+    image = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
+    with pytest.raises(TeacherError, match=r"video v: the target .* is too small: .* [0-8] pixels"):
+        registry.create(name, {}).start(image, np.float32([20, 20, *size]), Task("v", 2))
+
+
+@pytest.mark.parametrize("size", [(3, 6), (6, 3), (2, 11), (4, 5)])
+def test_the_smallest_targets_that_have_a_feature(size):
+    image = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
+    mil = registry.create("mil", {})
+    box = np.float32([20, 20, *size])
+    assert mil.start(image, box, Task("v", 2)).tolist() == box.tolist()
+    assert checked_box(mil.track(image), "v")[2:].tolist() == list(size)
+
+
 def test_a_network_that_is_none(tmp_path):
     for name in ("b.onnx", "h.onnx"):
         (tmp_path / name).write_text("<html>Quota exceeded</html>")
