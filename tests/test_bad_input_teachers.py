@@ -30,6 +30,11 @@ class Raises:
         raise ZeroDivisionError("the filter has no energy")
 
 
+class Quits(Raises):
+    def track(self, image):
+        raise SystemExit(3)
+
+
 class Answers(Raises):
     def __init__(self, answer):
         self.answer = answer
@@ -260,6 +265,9 @@ def video(tmp_path):
         ({"name": "crst"}, "did you mean csrt"),
         ({"out": "x.avi"}, "ends in .mp4"),
         ({"fps": 0}, "give a positive number"),
+        ({"fps": "inf"}, "--fps inf: give a positive number, at most 1000"),
+        ({"fps": "123.4567"}, "x.mp4: the film cannot be written at 123.457 frames per second"),
+        ({"out": "clip/folder.mp4"}, "clip/folder.mp4: this is a folder"),
         ({"options": ["padding"]}, "'padding': write key=value"),
         ({"options": ["=3"]}, "'=3': write key=value"),
         ({"options": ["padding=[3"]}, "the value is not YAML"),
@@ -270,6 +278,7 @@ def video(tmp_path):
 )
 def test_try_with_a_wrong_argument(change, said, video, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    (video / "folder.mp4").mkdir()
     wanted = {"name": "csrt", "video": video, "out": "x.mp4", "fps": 25, "options": ["padding=3"], **change}
     args = ["--video", wanted["video"], "--out", wanted["out"], "--fps", wanted["fps"]]
     assert main("try", wanted["name"], *args, "--options", *wanted["options"]) == 2
@@ -303,6 +312,45 @@ def test_try_with_a_teacher_that_fails(video, tmp_path, module, capsys):
     assert "odd:Answers failed" in error
     assert "frame 1" in error
     assert not (tmp_path / "x.mp4").exists()
+
+
+@pytest.mark.parametrize(
+    ("tracker", "said"),
+    [
+        ("Raises", "video clip, frame 1: ZeroDivisionError: the filter has no energy"),
+        ("Quits", "video clip, frame 1: SystemExit: 3"),
+    ],
+)
+def test_try_says_where_a_tracker_raised(tracker, said, video, tmp_path, module, capsys):
+    assert main("try", f"odd:{tracker}", "--video", video, "--out", tmp_path / "x.mp4") == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"odd:{tracker} failed: {said}\nTraceback")
+    assert "in track" in error  # the tracker's own lines, for whoever wrote it
+    assert not (tmp_path / "x.mp4").exists()
+
+
+def test_try_draws_a_box_beyond_all_bounds(video, tmp_path, module):
+    args = (
+        "--video",
+        video,
+        "--out",
+        tmp_path / "x.mp4",
+        "--options",
+        "answer=[-1.0e+30, 2, 2.0e+30, 1.0e+38]",
+    )
+    assert main("try", "odd:Answers", *args) == 0
+
+
+def test_try_shows_every_frame_of_a_video_whose_size_changes(video, tmp_path, module):
+    cv2.imwrite(str(video / "00000002.jpg"), np.full((90, 70, 3), 255, np.uint8))
+    args = ("--video", video, "--out", tmp_path / "x.mp4", "--options", "answer=[20, 20, 20, 20]")
+    assert main("try", "odd:Answers", *args) == 0
+    capture = cv2.VideoCapture(str(tmp_path / "x.mp4"))
+    shown = [capture.read()[1] for _ in range(3)]
+    assert [frame.shape for frame in shown] == [(360, 480, 3)] * 3
+    # The second one, higher than wide, is whole and beside it is black.
+    assert shown[1][340, 100].min() > 200
+    assert shown[1][340, 470].max() < 50
 
 
 def test_list_of_an_unknown_teacher(capsys):
