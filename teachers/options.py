@@ -33,10 +33,10 @@ def parameters_of(use: str, factory: Factory) -> dict[str, inspect.Parameter]:
     """
     try:
         signature = inspect.signature(factory, eval_str=True)
-    except (ValueError, TypeError, NameError) as error:
+    except Exception as error:  # an annotation that is a string is evaluated, and may raise anything
         raise TeacherConfigError(
-            f"teacher {use!r}: the signature of {factory!r} cannot be read ({error}). Its parameters are its "
-            "options: annotate them with types that can be imported at run time"
+            f"teacher {use!r}: the signature of {factory!r} cannot be read ({type(error).__name__}: {error}). "
+            "Its parameters are its options: annotate them with types that can be imported at run time"
         ) from error
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     return {name: p for name, p in signature.parameters.items() if p.kind in named}
