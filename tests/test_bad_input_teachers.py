@@ -149,6 +149,22 @@ def test_a_wrong_teacher_or_option(use, options, said, module):
             assert part in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("use", "options", "said"),
+    [
+        ("mdnet", {"device": "cuda:99"}, "mdnet: device = 'cuda:99' cannot be used here: "),
+        ("mdnet", {"device": "abacus"}, "mdnet: device = 'abacus' cannot be used here: .* Give cpu, cuda"),
+        ("mdnet", {"seed": -1}, "mdnet: seed = -1: give a whole number from 0 to 4294967295"),
+        ("mdnet", {"seed": 2**32}, "mdnet: seed = 4294967296: give"),
+        ("siamrpn", {"device": "meta"}, "siamrpn: device = 'meta' cannot be used here: "),
+        ("siamrpn", {"threads": -1}, "siamrpn: threads = -1: give a number of threads, or 0"),
+    ],
+)
+def test_a_device_threads_or_seed_that_there_is_not(use, options, said):
+    with pytest.raises(TeacherConfigError, match=said):
+        registry.create(use, options)
+
+
 def test_things_that_are_no_teachers(module):
     with pytest.raises(TeacherConfigError, match="neither start and track nor init and update"):
         registry.create("odd:Mute", {})
