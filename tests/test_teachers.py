@@ -291,6 +291,14 @@ def test_a_package_that_misbehaves_hurts_no_other(module, said, tmp_path, monkey
     assert said in capsys.readouterr().out
 
 
+def test_the_list_is_whole_on_a_narrow_terminal(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "60")
+    assert main("list") == 0
+    shown = capsys.readouterr().out
+    assert "\N{HORIZONTAL ELLIPSIS}" not in shown
+    assert max(map(len, shown.splitlines())) <= 60
+
+
 def test_the_example_in_the_documentation(tmp_path, monkeypatch):
     page = (Path(__file__).parent.parent / "docs" / "adding-a-teacher.md").read_text()
     project = tomllib.loads(page.partition("```toml\n")[2].partition("```")[0])["project"]
