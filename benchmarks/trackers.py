@@ -26,11 +26,12 @@ import tyro
 
 from datasets.results import write_results
 from teachers.base import Box, Image, Task, Teacher
+from trainer import pool
 from trainer.backbones import BackboneName
 from trainer.crops import crop_batch
 from trainer.mdp import clip_box, transition
 from trainer.student import Student, StudentOptions
-from trainer.trackers import Inference, TrasBatch, TrasfustTracker, TrasTracker, TrastTracker, pool
+from trainer.trackers import Inference, TrasBatch, TrasfustTracker, TrasTracker, TrastTracker
 
 TURN = 10
 """Frames that a tracker takes before it is another's turn: with one each, none would find its weights in the cache."""

@@ -16,7 +16,7 @@ class Entry:
         what: One line.
         reference: The paper.
         licence: The licence of the code and, where it needs any, of the published weights.
-        target: `module:attribute` of its class.
+        target: `module:attribute` of its class; of a checkout's tracker, of its options.
         needs: Its options without a default: files, usually.
         remedy: Where those come from.
         light: Whether its module is cheap to import, so that a listing may ask it whether it can run.
@@ -195,7 +195,7 @@ CATALOGUE = (
         "ECO on deep features, of your own checkout of pytracking",
         "Danelljan et al., ECO: Efficient Convolution Operators for Tracking, CVPR 2017",
         "GPL-3.0, not part of this project; weights as that project says",
-        "teachers.external.named:PyTracking",
+        "teachers.external.options:Options",
         needs=("checkout", "weights"),
     ),
     Entry(
@@ -203,7 +203,7 @@ CATALOGUE = (
         "ATOM, of your own checkout of pytracking",
         "Danelljan et al., ATOM: Accurate Tracking by Overlap Maximization, CVPR 2019",
         "GPL-3.0, not part of this project; weights as that project says",
-        "teachers.external.named:PyTracking",
+        "teachers.external.options:Options",
         needs=("checkout", "weights"),
     ),
     Entry(
@@ -211,7 +211,7 @@ CATALOGUE = (
         "DiMP-50 (or pytracking:TRACKER/PARAMETERS, any other), of your own checkout of pytracking",
         "Bhat et al., Learning Discriminative Model Prediction for Tracking, ICCV 2019",
         "GPL-3.0, not part of this project; weights as that project says",
-        "teachers.external.named:PyTracking",
+        "teachers.external.options:Options",
         needs=("checkout", "weights"),
     ),
     Entry(
@@ -219,7 +219,7 @@ CATALOGUE = (
         "SiamRPN (or pysot:EXPERIMENT, any other), of your own checkout of pysot",
         "Li et al., SiamRPN++, CVPR 2019",
         "Apache-2.0, not part of this project; weights as that project says",
-        "teachers.external.named:PySot",
+        "teachers.external.options:PySotOptions",
         needs=("checkout", "weights"),
     ),
     Entry(

@@ -159,8 +159,13 @@ def completed(use: str, factory: Factory, options: Mapping[str, object]) -> dict
     parameters = parameters_of(use, factory)
     values = dict(options)
     for name, value in options.items():
-        named = known().get(value) if isinstance(value, str) and not Path(value).exists() else None
-        if named is None or name not in parameters or not takes_file(parameters[name]):
+        named = known().get(value) if isinstance(value, str) else None
+        if (
+            named is None
+            or name not in parameters
+            or not takes_file(parameters[name])
+            or Path(named.name).exists()
+        ):
             continue
         if not named.path().is_file():
             raise TeacherConfigError(

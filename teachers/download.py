@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html.parser
+import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,8 @@ from urllib.parse import urlencode, urljoin
 import requests
 
 from datasets.errors import DataError
+
+_LOG = logging.getLogger(__name__)
 
 ATTEMPTS = 5
 """Connections in a row that bring nothing before it is given up."""
@@ -69,10 +72,14 @@ def download(
             if failures >= ATTEMPTS:
                 raise DataError(
                     part,
-                    f"the download of {address} broke off {failures} times in a row ({e})",
+                    f"the download of {address} broke off {failures} times in a row ({_reason(e)})",
                     "Try again later: it goes on from here",
                 ) from e
-            pause(min(2.0**failures, 60.0))
+            wait = min(2.0**failures, 60.0)
+            _LOG.warning("%s broke off (%s); trying again in %.0f s", address, _reason(e), wait)
+            pause(wait)
+        except requests.RequestException as e:  # an address that is none, a circle of redirections
+            raise DataError(part, f"{address} cannot be had: {e}", "Look whether it moved") from e
         else:
             _tag(part).unlink(missing_ok=True)
             return
@@ -100,6 +107,9 @@ def _transfer(address: str, part: Path, vouched: bool, progress: Progress) -> No
                 raise _CutError("the server sent another part than the one asked for")
             if not going_on:
                 done = 0
+                # Before the new tag is there, and even if none comes: the old bytes and the new are no one file.
+                part.unlink(missing_ok=True)
+                tag.unlink(missing_ok=True)
             length = answer.headers.get("Content-Length")
             total = done + int(length) if length is not None else None
             if name := answer.headers.get("ETag", ""):
@@ -164,6 +174,12 @@ class _Form(html.parser.HTMLParser):
     def handle_data(self, data: str) -> None:
         if self._inside == "title":
             self.title += data.strip()
+
+
+def _reason(error: Exception) -> str:
+    """What the operating system said, where it is inside; the libraries around it tell their own objects as well."""
+    text = str(error)
+    return text.rpartition("[Errno")[2].partition("] ")[2].rstrip("\"')") or text
 
 
 def _length(part: Path) -> int:

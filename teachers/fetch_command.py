@@ -18,7 +18,7 @@ from tyro.conf import Positional
 
 from datasets.command_line import progress
 from datasets.errors import DataError
-from teachers.checkpoints import Checkpoint, folder, how_to_get, known, of_teacher
+from teachers.checkpoints import VARIABLE, Checkpoint, folder, how_to_get, known, of_teacher
 from teachers.download import download
 
 if TYPE_CHECKING:
@@ -117,35 +117,52 @@ def fetch(checkpoint: Checkpoint, to: Path | None = None) -> str:
         `there` if it was, `fetched` if it is now, `by hand` if it has no address that a program can use.
 
     Raises:
-        DataError: If the download fails, or what came or was there is not the checkpoint.
+        DataError: If the download fails, the folder cannot be written, or what came or was there is not the checkpoint.
     """
     path = checkpoint.path(to)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_name(f"{path.name}.lock")):
-        if path.is_file():
-            checkpoint.verify(path)
-            return "there"
-        if checkpoint.address is None:
-            return "by hand"
-        part = path.with_name(f"{path.name}.part")
-        vouched = checkpoint.sha256 is not None or checkpoint.git_blob is not None
-        with progress("bytes") as bar:
-            task = bar.add_task(checkpoint.name, total=checkpoint.size)
-            try:
-                download(checkpoint.address, part, vouched, partial(_advance, bar, task))
-            except DataError as error:
-                by_hand = (
-                    f"{error.remedy}; or download {checkpoint.file} by hand ({checkpoint.page}) to {path}"
-                )
-                raise DataError(error.path, error.problem, by_hand) from error
+    if path.is_file():  # before anything is written: a folder that many share may be read-only
+        checkpoint.verify(path)
+        return "there"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_name(f"{path.name}.lock")):
+            return _fetched(checkpoint, path)
+    except OSError as error:
+        raise DataError(
+            path,
+            f"it cannot be written ({error.strerror or error})",
+            f"Name a folder where you may write, and that has room: set {VARIABLE}, or give --to FOLDER",
+        ) from error
+
+
+def _fetched(checkpoint: Checkpoint, path: Path) -> str:
+    """Bring it to its path, while nobody else does."""
+    if path.is_file():
+        checkpoint.verify(path)
+        return "there"
+    if checkpoint.address is None:
+        return "by hand"
+    part = path.with_name(f"{path.name}.part")
+    by_hand = f"download {checkpoint.file} by hand ({checkpoint.page}) to {path}"
+    vouched = checkpoint.sha256 is not None or checkpoint.git_blob is not None
+    with progress("bytes") as bar:
+        task = bar.add_task(checkpoint.name, total=checkpoint.size)
         try:
-            checkpoint.verify(part)
-        except DataError:
-            part.unlink()  # going on from it would never end well
-            raise
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
+            download(checkpoint.address, part, vouched, partial(_advance, bar, task))
+        except DataError as error:
+            raise DataError(error.path, error.problem, f"{error.remedy}; or {by_hand}") from error
+    try:
+        checkpoint.verify(part)
+    except DataError as error:
+        part.unlink()  # going on from it would never end well
+        raise DataError(
+            part,
+            f"{error.problem}; what {checkpoint.address} sent is another file, or damaged, and was removed",
+            f"Try again; if it happens again, {by_hand}",
+        ) from error
+    with part.open("rb") as file:
+        os.fsync(file.fileno())
+    part.replace(path)
     return "fetched"
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from datasets.boxes import is_valid
 from datasets.command_line import progress
+from datasets.errors import DataError
 from datasets.mp4 import write_mp4
 from teachers.base import TeacherError
 
@@ -29,6 +30,12 @@ Colour = tuple[int, int, int]
 
 TARGET, TRACKER, TEXT = (80, 200, 80), (0, 140, 255), (255, 255, 255)
 """The ground truth is green, the tracker's box orange."""
+
+_FASTEST = 1000.0
+"""Frames per second: MPEG-4 counts time in parts of a second that 16 bits can number."""
+
+_FAR = 1e6
+"""Pixels; a box that leaves the image by more is drawn as if it left by this: OpenCV draws with 32-bit integers."""
 
 _LEGIBLE_WIDTH = 480
 """Narrower images are enlarged to at least this, so that the text can be read."""
@@ -52,14 +59,14 @@ class Filming:
         """See that a film can be made as asked, before anything is tracked.
 
         Raises:
-            ValueError: If `out` is no MP4 or is a folder, or `fps` not positive.
+            ValueError: If `out` is no MP4 or is a folder, or `fps` not positive or too large.
         """
         if self.out.suffix.lower() != ".mp4":
             raise ValueError(f"--out {self.out}: the file is an MP4, so give it a name that ends in .mp4")
         if self.out.is_dir():
-            raise ValueError(f"--out {self.out}: this is a folder. Give the name of a file in it")
-        if not self.fps > 0:
-            raise ValueError(f"--fps {self.fps}: give a positive number")
+            raise ValueError(f"--out {self.out}: this is a folder; give the name of a file")
+        if not 0 < self.fps <= _FASTEST:
+            raise ValueError(f"--fps {self.fps}: give a positive number, at most {_FASTEST:g}")
 
     def film(self, run: Run, images: Iterator[Image]) -> bool:
         """Write the images of a run, and say on stderr where its tracker failed.
@@ -68,20 +75,46 @@ class Filming:
             Whether it did not fail; where it did there is no film.
 
         Raises:
-            OSError: If OpenCV cannot write it.
+            DataError: If the film cannot be written, or an image cannot be read.
         """
         try:
             with progress("frames") as bar:
                 tracked = bar.track(images, total=len(run.video), description="tracking")
-                write_mp4(self.out, self.fps, tracked)
+                write_mp4(self.out, self.fps, of_one_size(tracked))
         except TeacherError as error:
             print(f"{run.name} failed: {error}", *getattr(error, "__notes__", ()), sep="\n", file=sys.stderr)
             return False
+        except OSError as error:
+            raise DataError(
+                self.out,
+                f"the film cannot be written at {self.fps:g} frames per second ({error})",
+                "Name a file in a folder that can be written to, and a plain --fps such as 25",
+            ) from error
         return True
 
     def tell(self, figures: DataclassInstance) -> None:
         """Print a run's figures, as JSON where that is asked for."""
         print(json.dumps(asdict(figures)) if self.json else f"{figures}. See {self.out}")
+
+
+def of_one_size(images: Iterable[Image]) -> Iterator[Image]:
+    """Images as large as the first: another one is scaled to fit, on black; an MP4 would silently lack it.
+
+    Args:
+        images: uint8 (H, W, 3) of any sizes.
+    """
+    wanted: tuple[int, int] | None = None
+    for image in images:
+        height, width = image.shape[:2]
+        wanted = wanted or (height, width)
+        if (height, width) == wanted:
+            yield image
+            continue
+        factor = min(wanted[0] / height, wanted[1] / width)
+        size = max(1, round(width * factor)), max(1, round(height * factor))
+        canvas = np.zeros((*wanted, 3), np.uint8)
+        canvas[: size[1], : size[0]] = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        yield canvas
 
 
 class Canvas:
@@ -109,7 +142,7 @@ class Canvas:
         """Draw a box of the image, if it is one."""
         if is_valid(values):
             left, top, w, h = (float(v) * self._factor for v in values)
-            corner, opposite = (round(left), round(top)), (round(left + w), round(top + h))
+            corner, opposite = (_drawable(left), _drawable(top)), (_drawable(left + w), _drawable(top + h))
             cv2.rectangle(self._pixels, corner, opposite, colour, thickness, cv2.LINE_AA)
 
     def text(self, lines: Iterable[tuple[str, Colour]]) -> None:
@@ -119,3 +152,7 @@ class Canvas:
         for number, (line, colour) in enumerate(lines, 1):
             place = (6, 16 * number)
             cv2.putText(self._pixels, line, place, cv2.FONT_HERSHEY_SIMPLEX, 0.5, colour, 1, cv2.LINE_AA)
+
+
+def _drawable(coordinate: float) -> int:
+    return round(min(max(coordinate, -_FAR), _FAR))

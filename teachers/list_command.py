@@ -41,7 +41,9 @@ class List:
 
 
 def _show_table(described: list[registry.Description]) -> None:
-    table = Table("name", "what", "state", box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("name", "what", "state"):
+        table.add_column(title, overflow="fold")  # on a narrow terminal a long word goes on below, whole
     for d in described:
         origin = "" if d.origin == "built in" else f" [{d.origin}]"
         # Text from packages may hold square brackets, which rich would take for its markup.

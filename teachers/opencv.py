@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 REVISION = 1
 """Raise it when this module changes anybody's boxes; OpenCV's own version counts besides."""
 
+LEAST_HAAR_FEATURE = 9
+"""Pixels of the smallest Haar feature that OpenCV is content with."""
+
 _C_RAND = threading.Lock()
 _LOG_LEVEL = threading.Lock()
 
@@ -50,6 +53,7 @@ class OpenCVTeacher:
     Attributes:
         constructor: Name of its class in cv2, `TrackerCSRT` or `legacy.TrackerMOSSE`.
         draws: Whether it draws random numbers.
+        haar: Whether it draws Haar features: it does so until one fits, for ever in a target too small for any.
         version: OpenCV's version and this module's revision: 5.0.0 and 1 make 5000001.
     """
 
@@ -57,6 +61,7 @@ class OpenCVTeacher:
     needs_images: ClassVar[bool] = True
     constructor: ClassVar[str]
     draws: ClassVar[bool] = False
+    haar: ClassVar[bool] = False
     _defaults: ClassVar[Mapping[str, Any]]
 
     def __init_subclass__(cls) -> None:
@@ -90,12 +95,18 @@ class OpenCVTeacher:
         """Learn the target; see `teachers.base.Teacher.start`.
 
         Raises:
-            TeacherError: If OpenCV refuses the box, such as one outside the image, or the options.
+            TeacherError: If OpenCV refuses the box, such as one outside the image, or the options, or would look
+                for a feature in it for ever.
         """
         self._task, self._frame, self._last = task, 0, np.asarray(box, dtype=np.float32).copy()
         legacy = self.constructor.startswith("legacy.")
         given = tuple(float(v) if legacy else round(float(v)) for v in box)
         given = (*given[:2], *(max(v, 1) for v in given[2:]))
+        if self.haar and (largest := largest_haar_feature(int(given[2]), int(given[3]))) < LEAST_HAAR_FEATURE:
+            raise TeacherError(
+                f"video {task.name}: the target {given} is too small: the largest Haar feature in it has {largest} "
+                f"pixels, and OpenCV draws until it has one of {LEAST_HAAR_FEATURE}, which would take for ever"
+            )
         try:
             self._tracker = self._quietly_created()
             answer = self._seeded(lambda: self._tracker.init(image, given))
@@ -160,6 +171,7 @@ class Mil(OpenCVTeacher):
 
     constructor = "TrackerMIL"
     draws = True
+    haar = True
 
 
 class Nano(OpenCVTeacher):
@@ -210,6 +222,18 @@ class Boosting(OpenCVTeacher):
 
     constructor = "legacy.TrackerBoosting"
     draws = True
+    haar = True
+
+
+def largest_haar_feature(width: int, height: int) -> int:
+    """Pixels of the largest Haar feature that OpenCV can draw in a target of whole pixels.
+
+    Its five kinds are 1 x 2, 2 x 1, 1 x 4, 4 x 1 and 2 x 2 equal rectangles, which may not touch the target's right
+    and bottom border (OpenCV's `generateRandomFeature`; tried with 5.0 on the sizes on both sides of the limit).
+    """
+    free = width - 1, height - 1
+    kinds = ((1, 2), (2, 1), (1, 4), (4, 1), (2, 2))
+    return max(free[0] // across * across * (free[1] // down * down) for across, down in kinds)
 
 
 def _one_line(error: Exception) -> str:

@@ -11,9 +11,11 @@ from __future__ import annotations
 import difflib
 import inspect
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -33,10 +35,10 @@ def parameters_of(use: str, factory: Factory) -> dict[str, inspect.Parameter]:
     """
     try:
         signature = inspect.signature(factory, eval_str=True)
-    except (ValueError, TypeError, NameError) as error:
+    except Exception as error:  # an annotation that is a string is evaluated, and may raise anything
         raise TeacherConfigError(
-            f"teacher {use!r}: the signature of {factory!r} cannot be read ({error}). Its parameters are its "
-            "options: annotate them with types that can be imported at run time"
+            f"teacher {use!r}: the signature of {factory!r} cannot be read ({type(error).__name__}: {error}). "
+            "Its parameters are its options: annotate them with types that can be imported at run time"
         ) from error
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     return {name: p for name, p in signature.parameters.items() if p.kind in named}
@@ -92,7 +94,12 @@ def checked_options(
             except ValidationError as error:
                 needs_remedy |= any(detail["type"].startswith("path_") for detail in error.errors())
                 found = "; ".join(detail["msg"][0].lower() + detail["msg"][1:] for detail in error.errors())
-                complaints.append(f"{name} = {value!r}: {found} (it is {_type_name(parameters[name])})")
+                complaints.append(
+                    f"{name} = {value!r}: {found} (it is {_type_name(parameters[name])}){_meant(value)}"
+                )
+            except OSError as error:  # a name too long, a folder that may not be looked into
+                needs_remedy = True
+                complaints.append(f"{name} = {value!r}: it cannot be looked up ({error.strerror})")
         elif open_ended:
             values[name] = value
         else:
@@ -120,10 +127,25 @@ def _converted(parameter: inspect.Parameter, value: object) -> object:
     return TypeAdapter(parameter.annotation).validate_json(json.dumps(value, default=str), strict=True)
 
 
+def _meant(value: object) -> str:
+    """What to write for a number that YAML takes for text: one whose exponent has no sign, or no point before it."""
+    parts = re.fullmatch(r"([+-]?\d+)(\.\d*)?[eE]([+-]?)(\d+)", value) if isinstance(value, str) else None
+    if parts is None:
+        return ""
+    whole, fraction, sign, exponent = parts.groups()
+    return f"; YAML takes {value} for text, so write {whole}{fraction or '.0'}e{sign or '+'}{exponent}"
+
+
 def _type_name(parameter: inspect.Parameter) -> str:
     annotation = parameter.annotation
     if annotation is parameter.empty:
         return "any value"
+    kinds = (
+        get_args(annotation) if isinstance(annotation, UnionType) or get_origin(annotation) is Union else ()
+    )
+    if type(None) in kinds and len(kinds) == 2:
+        (kind,) = (kind for kind in kinds if kind is not type(None))
+        return f"{_type_name(parameter.replace(annotation=kind))} or null"
     for marker in getattr(annotation, "__metadata__", ()):
         if getattr(marker, "path_type", None) in ("file", "dir"):
             return "the path of a file" if marker.path_type == "file" else "the path of a folder"

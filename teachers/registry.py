@@ -201,7 +201,7 @@ def _factory(use: str) -> Factory:
         )
     try:
         reason = getattr(factory, "unavailable", lambda: None)()
-    except Exception as error:  # a third party's code may raise anything
+    except (Exception, SystemExit) as error:  # a third party's code may raise anything
         raise TeacherConfigError(f"teacher {use!r}: {type(error).__name__}: {error}") from error
     if reason:
         raise TeacherConfigError(f"teacher {use!r}: {reason}")
@@ -228,7 +228,7 @@ def _loaded(use: str) -> Factory:
             found = adapted.factory(load(use), use)
     except TeacherConfigError:
         raise
-    except Exception as error:  # a third party's module may raise anything while it is imported
+    except (Exception, SystemExit) as error:  # a third party's module may raise anything while it is imported
         raise TeacherConfigError(
             f"teacher {use!r} cannot be imported: {type(error).__name__}: {error}"
         ) from error
@@ -243,7 +243,7 @@ def _describe(use: str, options: bool) -> Description:
         try:
             factory = _factory(use)
             parameters = parameters_of(use, factory)
-            what = (factory.__doc__ or "").strip().partition("\n")[0]
+            what = str(factory.__doc__ or "").strip().partition("\n")[0]
         except TeacherConfigError as error:
             if entry is None and point is None and ":" not in use:
                 raise

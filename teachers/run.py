@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import traceback
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import numpy as np
 from datasets.boxes import overlap
 from datasets.errors import DataError
 from datasets.images import read_image
-from teachers.base import Task, checked_box
+from teachers.base import Task, TeacherError, checked_box
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +43,7 @@ class Run:
         """Track the video and give each frame's number, image and box; its overlap is known by then.
 
         Raises:
-            TeacherError: If the teacher cannot track it.
+            TeacherError: If the teacher cannot track it; whatever it raised itself is in a note.
             DataError: If there is no target in frame 0, or an image cannot be read.
         """
         truth = self.video.ground_truth
@@ -61,10 +62,18 @@ class Run:
     def _box(self, teacher: Teacher, image: Image, t: int) -> Box:
         given = image if teacher.needs_images else None
         began = time.perf_counter()
-        if t == 0:
-            answer = teacher.start(given, self.video.ground_truth[0], Task(self.video.name, len(self.video)))
-        else:
-            answer = teacher.track(given)
+        try:
+            if t == 0:
+                task = Task(self.video.name, len(self.video))
+                answer = teacher.start(given, self.video.ground_truth[0], task)
+            else:
+                answer = teacher.track(given)
+        except (TeacherError, DataError):
+            raise
+        except (Exception, SystemExit) as error:  # a third party's tracker may raise anything
+            told = TeacherError(f"video {self.video.name}, frame {t}: {type(error).__name__}: {error}")
+            told.add_note("".join(traceback.format_exception(error)).strip())
+            raise told from error
         self.seconds += time.perf_counter() - began
         return checked_box(answer, f"{self.name}, video {self.video.name}, frame {t}")
 

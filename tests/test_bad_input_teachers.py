@@ -30,6 +30,11 @@ class Raises:
         raise ZeroDivisionError("the filter has no energy")
 
 
+class Quits(Raises):
+    def track(self, image):
+        raise SystemExit(3)
+
+
 class Answers(Raises):
     def __init__(self, answer):
         self.answer = answer
@@ -93,6 +98,10 @@ def main(*args):
         ("csrt", {"paddding": 3}, ["paddding = 3", "did you mean padding", "Options of csrt: ", "use_hog"]),
         ("csrt", {"speed": 3}, ["speed = 3: there is no such option", "Options of csrt: "]),
         ("csrt", {"padding": "3"}, ["padding = '3'", "valid number", "it is float"]),
+        ("csrt", {"padding": "1e-4"}, ["padding = '1e-4'", "valid number", "for text, so write 1.0e-4"]),
+        ("csrt", {"padding": "-2.5E3"}, ["padding = '-2.5E3'", "valid number", "so write -2.5e+3"]),
+        ("mdnet", {"weights": "no.pth"}, ["weights = 'no.pth'", "(it is the path of a file or null)"]),
+        ("siamrpn", {"weights": "a" * 300}, ["weights = 'aaa", "cannot be looked up (File name too long)"]),
         ("csrt", {"padding": None}, ["padding = None", "it is float"]),
         ("csrt", {"use_hog": 1}, ["use_hog = 1", "boolean", "it is bool"]),
         ("csrt", {"admm_iterations": 1.5}, ["admm_iterations = 1.5", "integer", "it is int"]),
@@ -140,6 +149,22 @@ def test_a_wrong_teacher_or_option(use, options, said, module):
             assert part in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("use", "options", "said"),
+    [
+        ("mdnet", {"device": "cuda:99"}, "mdnet: device = 'cuda:99' cannot be used here: "),
+        ("mdnet", {"device": "abacus"}, "mdnet: device = 'abacus' cannot be used here: .* Give cpu, cuda"),
+        ("mdnet", {"seed": -1}, "mdnet: seed = -1: give a whole number from 0 to 4294967295"),
+        ("mdnet", {"seed": 2**32}, "mdnet: seed = 4294967296: give"),
+        ("siamrpn", {"device": "meta"}, "siamrpn: device = 'meta' cannot be used here: "),
+        ("siamrpn", {"threads": -1}, "siamrpn: threads = -1: give a number of threads, or 0"),
+    ],
+)
+def test_a_device_threads_or_seed_that_there_is_not(use, options, said):
+    with pytest.raises(TeacherConfigError, match=said):
+        registry.create(use, options)
+
+
 def test_things_that_are_no_teachers(module):
     with pytest.raises(TeacherConfigError, match="neither start and track nor init and update"):
         registry.create("odd:Mute", {})
@@ -177,6 +202,23 @@ def test_opencv_refuses_with_the_video_and_the_box():
     image = np.full((60, 80, 3), 90, np.uint8)
     with pytest.raises(TeacherError, match=r"video far_away: OpenCV refused the target \(500, 400, 10, 10\)"):
         teacher.start(image, np.float32([500, 400, 10, 10]), Task("far_away", 2))
+
+
+@pytest.mark.parametrize("name", ["mil", "boosting"])
+@pytest.mark.parametrize("size", [(1, 1), (4, 4), (3, 5), (5, 3), (2, 10), (1, 200)])
+def test_a_target_in_which_opencv_would_look_for_a_feature_for_ever(name, size):
+    image = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
+    with pytest.raises(TeacherError, match=r"video v: the target .* is too small: .* [0-8] pixels"):
+        registry.create(name, {}).start(image, np.float32([20, 20, *size]), Task("v", 2))
+
+
+@pytest.mark.parametrize("size", [(3, 6), (6, 3), (2, 11), (4, 5)])
+def test_the_smallest_targets_that_have_a_feature(size):
+    image = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
+    mil = registry.create("mil", {})
+    box = np.float32([20, 20, *size])
+    assert mil.start(image, box, Task("v", 2)).tolist() == box.tolist()
+    assert checked_box(mil.track(image), "v")[2:].tolist() == list(size)
 
 
 def test_a_network_that_is_none(tmp_path):
@@ -243,6 +285,9 @@ def video(tmp_path):
         ({"name": "crst"}, "did you mean csrt"),
         ({"out": "x.avi"}, "ends in .mp4"),
         ({"fps": 0}, "give a positive number"),
+        ({"fps": "inf"}, "--fps inf: give a positive number, at most 1000"),
+        ({"fps": "123.4567"}, "x.mp4: the film cannot be written at 123.457 frames per second"),
+        ({"out": "clip/folder.mp4"}, "clip/folder.mp4: this is a folder"),
         ({"options": ["padding"]}, "'padding': write key=value"),
         ({"options": ["=3"]}, "'=3': write key=value"),
         ({"options": ["padding=[3"]}, "the value is not YAML"),
@@ -253,6 +298,7 @@ def video(tmp_path):
 )
 def test_try_with_a_wrong_argument(change, said, video, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    (video / "folder.mp4").mkdir()
     wanted = {"name": "csrt", "video": video, "out": "x.mp4", "fps": 25, "options": ["padding=3"], **change}
     args = ["--video", wanted["video"], "--out", wanted["out"], "--fps", wanted["fps"]]
     assert main("try", wanted["name"], *args, "--options", *wanted["options"]) == 2
@@ -286,6 +332,45 @@ def test_try_with_a_teacher_that_fails(video, tmp_path, module, capsys):
     assert "odd:Answers failed" in error
     assert "frame 1" in error
     assert not (tmp_path / "x.mp4").exists()
+
+
+@pytest.mark.parametrize(
+    ("tracker", "said"),
+    [
+        ("Raises", "video clip, frame 1: ZeroDivisionError: the filter has no energy"),
+        ("Quits", "video clip, frame 1: SystemExit: 3"),
+    ],
+)
+def test_try_says_where_a_tracker_raised(tracker, said, video, tmp_path, module, capsys):
+    assert main("try", f"odd:{tracker}", "--video", video, "--out", tmp_path / "x.mp4") == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"odd:{tracker} failed: {said}\nTraceback")
+    assert "in track" in error  # the tracker's own lines, for whoever wrote it
+    assert not (tmp_path / "x.mp4").exists()
+
+
+def test_try_draws_a_box_beyond_all_bounds(video, tmp_path, module):
+    args = (
+        "--video",
+        video,
+        "--out",
+        tmp_path / "x.mp4",
+        "--options",
+        "answer=[-1.0e+30, 2, 2.0e+30, 1.0e+38]",
+    )
+    assert main("try", "odd:Answers", *args) == 0
+
+
+def test_try_shows_every_frame_of_a_video_whose_size_changes(video, tmp_path, module):
+    cv2.imwrite(str(video / "00000002.jpg"), np.full((90, 70, 3), 255, np.uint8))
+    args = ("--video", video, "--out", tmp_path / "x.mp4", "--options", "answer=[20, 20, 20, 20]")
+    assert main("try", "odd:Answers", *args) == 0
+    capture = cv2.VideoCapture(str(tmp_path / "x.mp4"))
+    shown = [capture.read()[1] for _ in range(3)]
+    assert [frame.shape for frame in shown] == [(360, 480, 3)] * 3
+    # The second one, higher than wide, is whole and beside it is black.
+    assert shown[1][340, 100].min() > 200
+    assert shown[1][340, 470].max() < 50
 
 
 def test_list_of_an_unknown_teacher(capsys):

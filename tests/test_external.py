@@ -227,6 +227,30 @@ def test_a_hang_ends(fake):
     assert track(fake).shape == (3, 4)
 
 
+def test_after_an_interruption_no_late_answer_is_taken_for_the_next_one(fake):
+    expected = track(fake)
+    fake._worker._patience = 5.0
+    process = fake._worker._process
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            signal.setitimer(signal.ITIMER_REAL, 0.5)
+            track(fake, box=np.array([30, 20, 105, 35], np.float32))
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert process.returncode == -signal.SIGKILL
+    np.testing.assert_array_equal(track(fake), expected)
+
+
+def test_patience_may_be_without_end(pysot_root, pysot_weights):
+    options = {"checkout": str(pysot_root), "weights": str(pysot_weights), "patience": float("inf")}
+    assert track(registry.create("pysot:small", options)).shape == (3, 4)
+
+
 def test_images_are_needed(fake):
     with pytest.raises(TeacherError, match="needs the images"):
         fake.start(None, BOX, Task("V", 2))

@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+import resource
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -36,6 +38,12 @@ class Handler(BaseHTTPRequestHandler):
         if server.busy:
             server.busy -= 1
             self.send_error(503)
+            return
+        if self.path.startswith("/circle"):
+            self.send_response(302)
+            self.send_header("Location", "/circle")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
             return
         if self.path.startswith("/drive") and "confirm=yes" not in self.path:
             self._page(
@@ -202,6 +210,66 @@ def test_a_refusal_says_what_to_do_and_is_not_repeated(server, folder, path, sai
         fetch(checkpoint(server, path))
     assert len(server.asked) == 1
     assert names(folder) == []
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("{server}/circle", "circle cannot be had: Exceeded 30 redirects"),
+        ("drive/net.onnx", "drive/net.onnx cannot be had: Invalid URL"),
+        ("http://127.0.0.1:1/net.onnx", "broke off 5 times in a row .Connection refused.. Try again later"),
+    ],
+)
+def test_an_address_that_leads_nowhere(server, folder, address, said, caplog):
+    wrong = replace(checkpoint(server), address=address.format(server=server.address))
+    with pytest.raises(DataError, match=rf"{said}.*by hand \(https://example\.org/page\) to .*net\.onnx"):
+        fetch(wrong)
+    assert names(folder) == []
+    waits = [record.getMessage().rpartition("; ")[2] for record in caplog.records]
+    assert waits in ([], [f"trying again in {n} s" for n in (2, 4, 8, 16)])
+
+
+@pytest.mark.parametrize("place", ["a_file", "a_file/inside", "/proc/weights"])
+def test_a_folder_that_cannot_be_written_is_named_with_a_way_out(server, tmp_path, place):
+    (tmp_path / "a_file").write_text("")
+    with pytest.raises(
+        DataError, match=r"net\.onnx: it cannot be written \(.*set TEACHER_WEIGHTS, or give --to"
+    ):
+        fetch(checkpoint(server), tmp_path / place)
+    assert server.asked == []
+
+
+def test_a_disk_that_takes_no_more_is_an_error_of_one_line(server, folder):
+    most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2 * BLOCK, most[1]))
+    try:
+        with pytest.raises(
+            DataError, match=r"net\.onnx: it cannot be written \(File too large\).*that has room"
+        ):
+            fetch(checkpoint(server))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, most)
+    assert names(folder)[0] == "net.onnx.part"
+    assert fetch(checkpoint(server)) == "fetched"
+    assert [begin for _, begin in server.asked] == [None, f"bytes={2 * BLOCK}-"]
+
+
+def test_what_is_there_is_found_in_a_folder_that_is_read_only(server, folder):
+    folder.mkdir()
+    (folder / "net.onnx").write_bytes(CONTENT)
+    assert fetch(checkpoint(server)) == "there"
+    assert [path.name for path in folder.iterdir()] == ["net.onnx"]  # no lock either
+
+
+def test_a_tag_does_not_outlive_the_bytes_that_it_was_for(server, folder):
+    server.cuts = [3 * BLOCK] + [0] * 5
+    with pytest.raises(DataError, match="broke off"):
+        fetch(checkpoint(server, sha256=None))
+    assert names(folder) == ["net.onnx.part", "net.onnx.part.tag"]
+    server.tag, server.cuts = None, [2 * BLOCK] + [0] * 5
+    with pytest.raises(DataError, match="broke off"):
+        fetch(checkpoint(server, sha256=None))
+    assert "net.onnx.part.tag" not in names(folder)
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ from trainer.processes import Processes
 from trainer.saved_options import as_json, from_json, resumed
 from trainer.student import LSTMState, Student, StudentOptions, load_student
 from trainer.train import first_student, train
-from trainer.validation import HeldOut, baselines, follow, score, validate
+from trainer.validation import HeldOut, follow, score
 from trainer.windows import held_out, open_windows, split
 
 torch.set_num_threads(1)
@@ -522,19 +522,6 @@ def test_a_follower_takes_any_teachers_boxes_and_strays_from_them_bit_by_bit(win
     torch.testing.assert_close(*back)
 
 
-def test_a_judge_keeps_its_last_weights_and_holds_nothing_out(sample, tmp_path):
-    options = run_options(recipe="judge", loss=LossOptions(value_weight=0.1, gamma=0.5))
-    assert train([sample], tmp_path / "run", options).best is None
-    last, best = (load_student(tmp_path / "run" / f"{name}.safetensors") for name in ("last", "best"))
-    first = first_student(options)
-    for (name, a), b, c in zip(last.named_parameters(), best.parameters(), first.parameters(), strict=True):
-        assert torch.equal(a, b)
-        assert torch.equal(a, c) == name.startswith("actor."), name
-    history = [json.loads(line) for line in (tmp_path / "run" / "history.jsonl").read_text().splitlines()]
-    assert not any("validation/ao" in line for line in history)
-    assert all("loss/value" in line and "loss/imitation" not in line for line in history)
-
-
 def test_the_curriculum_grows_with_success_alone():
     c = Curriculum(CurriculumOptions(start=2, step=3, episodes=2, success=0.5), most=9)
     c.finish(0.3, 0.1 + 0.2)  # equal but for rounding
@@ -567,7 +554,7 @@ def test_following_together_is_following_alone(windows):
     student = first_student(run_options())
     torch.nn.init.normal_(student.actor.weight, std=0.05)
     _, test = split(windows, 0.4)
-    chosen = HeldOut(ValidationOptions(), test)
+    chosen = HeldOut(ValidationOptions(), EpisodeOptions(), test)
     tracked = follow(student, chosen, EpisodeOptions(), CPU)
     assert len(tracked) == len(chosen) == len(test)
     for boxes, sequence in tracked:
@@ -590,10 +577,10 @@ def test_following_together_is_following_alone(windows):
 
 
 def test_whole_videos_validate_and_memories_return(small_videos, windows):
-    held = HeldOut(ValidationOptions(videos=f"synthetic:{small_videos}:train", most=2), windows)
-    student = Student(TINY)
-    found = validate(student, held, EpisodeOptions(), CPU)
-    still = baselines(held)["static"]
+    options = ValidationOptions(videos=f"synthetic:{small_videos}:train", most=2)
+    held = HeldOut(options, EpisodeOptions(), windows)
+    found = held.validate(Student(TINY), CPU)
+    still = held.baselines()["static box"]
     assert found.frames == still.frames and found.ao == pytest.approx(still.ao, abs=0.1)
 
 

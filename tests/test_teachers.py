@@ -267,6 +267,38 @@ def test_an_installed_package_adds_teachers(tmp_path, monkeypatch, capsys):
         registry.create("broken", {})
 
 
+@pytest.mark.parametrize(
+    ("module", "said"),
+    [
+        ("raise SystemExit('this licence is over')", "SystemExit: this licence is over"),
+        ("Odd = 7", "7 is not a class or function"),
+        (
+            "class Odd:\n    def __init__(self, x: 'np.no'): pass\nimport numpy as np",
+            "AttributeError: module 'numpy'",
+        ),
+        ("class Odd:\n    def __init__(self, x: 'a box of 4'): pass", "SyntaxError: "),
+        ("class Odd:\n    @classmethod\n    def unavailable(cls): exit('no GPU')", "SystemExit: no GPU"),
+        ("class Odd:\n    __doc__ = 5", "ready"),
+    ],
+)
+def test_a_package_that_misbehaves_hurts_no_other(module, said, tmp_path, monkeypatch, capsys):
+    install(tmp_path, "odd_teacher", "odd = odd_teacher:Odd", module)
+    monkeypatch.syspath_prepend(tmp_path)
+    described = {d.name: d for d in registry.describe()}
+    assert said in described["odd"].state
+    assert described["csrt"].state == "ready"
+    assert main("list", "odd") == 0
+    assert said in capsys.readouterr().out
+
+
+def test_the_list_is_whole_on_a_narrow_terminal(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "60")
+    assert main("list") == 0
+    shown = capsys.readouterr().out
+    assert "\N{HORIZONTAL ELLIPSIS}" not in shown
+    assert max(map(len, shown.splitlines())) <= 60
+
+
 def test_the_example_in_the_documentation(tmp_path, monkeypatch):
     page = (Path(__file__).parent.parent / "docs" / "adding-a-teacher.md").read_text()
     project = tomllib.loads(page.partition("```toml\n")[2].partition("```")[0])["project"]

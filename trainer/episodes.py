@@ -7,6 +7,7 @@ Students draw without replacement from a shuffled list of all windows, shuffled 
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
@@ -144,9 +145,7 @@ def load(windows: Windows, plan: Plan, frames: int, options: EpisodeOptions, dev
             _turned(boxes, sizes) for boxes in (regions, truth, target, followed)
         )
         sizes = np.ascontiguousarray(sizes[:, ::-1])
-    off = np.outer(np.arange(len(followed)) / len(followed), plan.drift).astype(np.float32)
-    followed = followed + off * np.tile(followed[:, 2:], 2)
-    followed[:, 2:] = np.maximum(followed[:, 2:], options.smallest_box)
+    followed = strayed(followed, plan.drift, options.smallest_box)
     start = truth[0] if options.start == "ground-truth" else target[0]
     moved = start + np.asarray(plan.shake, dtype=np.float32) * np.tile(start[2:], 2)
     moved[2:] = np.maximum(moved[2:], options.smallest_box)
@@ -161,6 +160,14 @@ def load(windows: Windows, plan: Plan, frames: int, options: EpisodeOptions, dev
         torch.from_numpy(windows.present[n][order]),
         torch.from_numpy(moved),
     )
+
+
+def strayed(boxes: Boxes, drift: Sequence[float], smallest: float) -> Boxes:
+    """Boxes (L, 4) that stray bit by bit, by `drift` box sizes (an action) where the window ends."""
+    off = np.outer(np.arange(len(boxes)) / len(boxes), drift).astype(np.float32)
+    result: Boxes = boxes + off * np.tile(boxes[:, 2:], 2)
+    result[:, 2:] = np.maximum(result[:, 2:], smallest)
+    return result
 
 
 def _order_of_frames(plan: Plan, length: int) -> NDArray[np.int64]:

@@ -160,12 +160,13 @@ class OptimiserOptions:
 
 @dataclass(frozen=True)
 class ValidationOptions:
-    """Tracking of held-out videos, from which the best weights are chosen."""
+    """Tracking of held-out videos, from which the best weights are chosen; a judge picks from tracks of windows."""
 
     videos: str | None = None
     """KIND:ROOT[:SPLIT], tracked whole; default: windows of held-out videos of the transfer set."""
     share: float = 0.1
-    """Share of the transfer set's videos that are held out, drawn by a hash of their names."""
+    """Share of the transfer set's videos that are held out, drawn by a hash of their names; where nothing is, the
+    last weights count as the best."""
     every: int = 1000
     """Updates between validations."""
     most: int = 200
@@ -281,7 +282,7 @@ class TrainOptions:
             (
                 "validation.videos",
                 self.validation.videos is None or RECIPES[self.recipe].tracks,
-                f"None for the recipe {self.recipe}, which does not learn to track: its last weights are kept",
+                f"None for the recipe {self.recipe}, which learns to pick, from windows: see validation.share",
             ),
             ("validation.share", 0 <= self.validation.share < 1, "a share below 1"),
             ("validation.every", self.validation.every >= 1, "at least 1"),

@@ -67,10 +67,10 @@ class Report:
         return values
 
     def baselines(self, scores: dict[str, Score]) -> None:
-        """Show what boxes score that see nothing."""
+        """Show what a validation is to be compared with."""
         self._say(
-            "to beat on what is held out: "
-            + ", ".join(f"{name} box AO {s.ao:.3f} SR {s.sr50:.3f}" for name, s in scores.items())
+            "on what is held out: "
+            + ", ".join(f"{name} AO {s.ao:.3f} SR {s.sr50:.3f}" for name, s in scores.items())
         )
 
     def validation(self, found: Score, best: bool, seconds: float) -> None:

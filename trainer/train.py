@@ -21,15 +21,16 @@ from trainer.interactions import Interactions
 from trainer.learner import Learner
 from trainer.logs import Logs
 from trainer.options import RECIPES, TrainOptions
+from trainer.picking import HeldOutTracks
 from trainer.processes import Processes, join
 from trainer.report import Report
 from trainer.saved_options import as_json, resumed
 from trainer.student import Student, load_student, save_student
-from trainer.validation import HeldOut, Score, baselines, validate
+from trainer.validation import HeldOut, Score, Validation
 from trainer.windows import Windows, open_windows, split
 
 BEST = "best.safetensors"
-"""The weights that validated best."""
+"""The weights that validated best; the last ones where nothing is held out."""
 
 LAST = "last.safetensors"
 """The weights of the last checkpoint."""
@@ -86,9 +87,10 @@ def train(data: Sequence[Path], out: Path, options: TrainOptions, resume: bool =
             raise ValueError(
                 f"{out} was learnt from other transfer sets (their fingerprints differ): name those"
             )
-        spared = options.validation.videos is not None or not RECIPES[options.recipe].tracks
-        learn, test = split(windows, 0.0 if spared else options.validation.share)
-        run = _Run(out, options, sets, learn, HeldOut(options.validation, test), processes, saved, stack)
+        learn, test = split(windows, 0.0 if options.validation.videos else options.validation.share)
+        kind = HeldOut if RECIPES[options.recipe].tracks else HeldOutTracks
+        held_out = kind(options.validation, options.episode, test)
+        run = _Run(out, options, sets, learn, held_out, processes, saved, stack)
         return run.go()
 
 
@@ -101,7 +103,7 @@ class _Run:
         options: TrainOptions,
         sets: list[str],
         windows: Windows,
-        held_out: HeldOut,
+        held_out: Validation,
         processes: Processes,
         saved: Checkpoint | None,
         stack: ExitStack,
@@ -164,7 +166,7 @@ class _Run:
         """Make updates until the run ends."""
         o, learner = self._options, self._learner
         if self._processes.first and len(self._held_out):
-            self._report.baselines(baselines(self._held_out))
+            self._report.baselines(self._held_out.baselines())
         began = time.monotonic()
         ending: Ending | None = None
         if learner.updates >= o.optimiser.updates:
@@ -199,12 +201,12 @@ class _Run:
             self._logs.write(self._learner.updates, self._report.line(self._learner.updates, values))
 
     def _validate(self) -> None:
-        """The first process tracks, the others wait; all of them keep the standing."""
+        """The first process validates, the others wait; all of them keep the standing."""
         found: Score | None = None
         learner = self._learner
         began = time.monotonic()
         if self._processes.first:
-            found = validate(learner.result, self._held_out, self._options.episode, self._processes.device)
+            found = self._held_out.validate(learner.result, self._processes.device)
         found = self._processes.agree(found)
         assert found is not None
         best = self._standing.judge(found.ao, learner.updates)
@@ -218,7 +220,7 @@ class _Run:
         interactions = self._processes.gather(self._interactions.state())
         if self._processes.first:
             self._save_student(LAST)
-            if not self._recipe.tracks:  # nothing is held out that could choose others
+            if not len(self._held_out):  # nothing chooses others
                 self._save_student(BEST)
             state = self._learner.state()
             Checkpoint(self._options, self._sets, state, interactions, self._standing).save(self._out)

@@ -1,4 +1,6 @@
-"""Validation: the student tracks held-out videos, and simple boxes that any student has to beat are scored with it.
+"""Validation: what chooses a run's best weights.
+
+The student tracks held-out videos, and simple boxes that any student has to beat are scored with it.
 
 What is tracked are windows of held-out videos of the transfer set, or whole videos of a dataset, many at once in
 lockstep, as TRAS tracks (Section 3.5): actions clamped, boxes clipped, the LSTM's state returning to its beginning.
@@ -13,6 +15,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from datasets import open_dataset
 from datasets.boxes import Boxes, overlap
@@ -105,11 +108,33 @@ class HeldOutVideo:
         return Pixels(image, np.array([0, 0, width, height], dtype=np.float32), (width, height))
 
 
+class Validation(Protocol):
+    """What is held out, and how a student is scored on it."""
+
+    def __len__(self) -> int:
+        """How many sequences."""
+        ...
+
+    @property
+    def what(self) -> str:
+        """What they are."""
+        ...
+
+    def baselines(self) -> dict[str, Score]:
+        """Scores to compare with, by what was scored."""
+        ...
+
+    def validate(self, student: Student, device: torch.device) -> Score:
+        """Score a student, which is put into evaluation mode and left there."""
+        ...
+
+
 class HeldOut:
-    """What is validated on; sequences are made anew for every pass, so that nothing decoded stays in memory.
+    """What is tracked; sequences are made anew for every pass, so that nothing decoded stays in memory.
 
     Args:
         options: Which, and how many.
+        episode: Context of the crops, and least size of a box.
         windows: Of held-out videos of the transfer set, used where the options name no dataset.
 
     Raises:
@@ -117,7 +142,8 @@ class HeldOut:
         DataError: If it cannot be read.
     """
 
-    def __init__(self, options: ValidationOptions, windows: Windows) -> None:
+    def __init__(self, options: ValidationOptions, episode: EpisodeOptions, windows: Windows) -> None:
+        self._episode = episode
         self._windows = windows
         self._videos: list[Video] = []
         if options.videos is not None:
@@ -130,7 +156,7 @@ class HeldOut:
                 raise ValueError(
                     f"validation.videos {options.videos}: no video has its target in its first frame"
                 )
-        self._rows = _spread(len(windows), options.most)
+        self._rows = spread(len(windows), options.most)
 
     def __len__(self) -> int:
         """How many windows or videos."""
@@ -147,8 +173,20 @@ class HeldOut:
         """windows, or videos."""
         return "videos" if self._videos else "windows"
 
+    def baselines(self) -> dict[str, Score]:
+        """A box that never moves, and one that goes on as the ground truth did from frame 0 to 1."""
+        truths = [(s.truth, s.present) for s in self]
+        still = [np.repeat(truth[:1], len(truth), axis=0) for truth, _ in truths]
+        gliding = [_glide(truth, present) for truth, present in truths]
+        return {"static box": score(still, truths), "constant velocity box": score(gliding, truths)}
 
-def _spread(count: int, most: int) -> list[int]:
+    def validate(self, student: Student, device: torch.device) -> Score:
+        """Track all of it and score the boxes."""
+        tracked = follow(student, self, self._episode, device)
+        return score([boxes for boxes, _ in tracked], [(s.truth, s.present) for _, s in tracked])
+
+
+def spread(count: int, most: int) -> list[int]:
     """At most so many row numbers, evenly spread over all."""
     return (
         np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist() if count else []
@@ -182,14 +220,6 @@ def score(results: Sequence[Boxes], sequences: Sequence[tuple[Boxes, NDArray[np.
     if not means:
         return Score(0.0, 0.0, 0)
     return Score(float(np.mean(means)), float(np.mean(rates)), frames)
-
-
-def baselines(held_out: HeldOut) -> dict[str, Score]:
-    """Scores of a box that never moves, and of one that goes on as the ground truth did from frame 0 to 1."""
-    truths = [(s.truth, s.present) for s in held_out]
-    still = [np.repeat(truth[:1], len(truth), axis=0) for truth, _ in truths]
-    gliding = [_glide(truth, present) for truth, present in truths]
-    return {"static": score(still, truths), "constant velocity": score(gliding, truths)}
 
 
 def _glide(truth: Boxes, present: NDArray[np.bool_]) -> Boxes:
@@ -249,24 +279,32 @@ def follow(
         busy = [target for target in busy if not target.over]
 
 
-def _advance(student: Student, busy: list[_Target], episode: EpisodeOptions, device: torch.device) -> None:
-    """One frame of every target."""
-    now = [target.sequence.pixels(len(target.boxes)) for target in busy]
-    pairs = [target.before for target in busy] + now
-    box = torch.from_numpy(np.stack([target.boxes[-1] for target in busy])).to(device)
-    sizes = torch.tensor([p.size for p in pairs], dtype=torch.float32, device=device)
-    width, height = sizes[len(now) :].unbind(dim=1)
-    around = seen_box(box, width, height)
+def crops(
+    student: Student, before: Sequence[Pixels], now: Sequence[Pixels], box: Tensor, context: float
+) -> tuple[Tensor, Tensor]:
+    """The states of B targets: two frames of each around its last box, (B, 4), on the student's device."""
+    pairs = [*before, *now]
+    sizes = torch.tensor([p.size for p in pairs], dtype=torch.float32, device=box.device)
+    around = seen_box(box, *sizes[len(now) :].unbind(dim=1))
     made = crop_batch(
-        [torch.from_numpy(p.image).to(device) for p in pairs],
-        torch.from_numpy(np.stack([p.window for p in pairs])).to(device),
+        [torch.from_numpy(p.image).to(box.device) for p in pairs],
+        torch.from_numpy(np.stack([p.window for p in pairs])).to(box.device),
         sizes,
         torch.cat([around, around]),
         student.options.crop_size,
-        episode.context,
-        device,
+        context,
+        box.device,
     )
     previous, current = made.chunk(2)
+    return previous, current
+
+
+def _advance(student: Student, busy: list[_Target], episode: EpisodeOptions, device: torch.device) -> None:
+    """One frame of every target."""
+    now = [target.sequence.pixels(len(target.boxes)) for target in busy]
+    box = torch.from_numpy(np.stack([target.boxes[-1] for target in busy])).to(device)
+    width, height = torch.tensor([p.size for p in now], dtype=torch.float32, device=device).unbind(dim=1)
+    previous, current = crops(student, [target.before for target in busy], now, box, episode.context)
     memories = [target.memory.recall() for target in busy]
     joined = LSTMState(*(torch.cat(parts) for parts in zip(*memories, strict=True)))
     action, _, state = student(previous, current, joined)
@@ -275,9 +313,3 @@ def _advance(student: Student, busy: list[_Target], episode: EpisodeOptions, dev
         target.boxes.append(there)
         target.before = pixels
         target.memory.keep(LSTMState(state.hidden[i : i + 1], state.cell[i : i + 1]))
-
-
-def validate(student: Student, held_out: HeldOut, episode: EpisodeOptions, device: torch.device) -> Score:
-    """Track all that is held out and score it."""
-    tracked = follow(student, held_out, episode, device)
-    return score([boxes for boxes, _ in tracked], [(s.truth, s.present) for _, s in tracked])

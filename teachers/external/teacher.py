@@ -15,6 +15,7 @@ from datasets.errors import DataError
 from teachers.base import Box, Image, Task, TeacherError, checked_box
 from teachers.external.checkout import fingerprint
 from teachers.external.checkout_worker.channel import Message
+from teachers.external.options import Options
 from teachers.external.worker import Worker, WorkerLostError
 from teachers.options import TeacherConfigError
 from teachers.seeds import seed_of
@@ -35,21 +36,32 @@ class Order:
 
     Attributes:
         use: The teacher as the user wrote it, for messages.
-        checkout: The checkout's folder.
-        sources: Its folders whose code the boxes depend on.
-        message: What the worker is told.
-        python: The interpreter; None is this one.
-        threads: Of the worker.
-        patience: Seconds without an answer after which the worker is taken to hang.
+        options: The user's.
+        sources: The checkout's folders whose code the boxes depend on.
+        driver: Which class of the worker drives it (module, class), and what that is told beside the options.
     """
 
     use: str
-    checkout: Path
+    options: Options
     sources: Sequence[str]
-    message: Message
-    python: Path | None
-    threads: int
-    patience: float
+    driver: Message
+
+    @property
+    def checkout(self) -> Path:
+        """The checkout's folder."""
+        return self.options.checkout.absolute()
+
+    @property
+    def message(self) -> Message:
+        """What the worker is told."""
+        return {
+            "checkout": str(self.checkout),
+            "weights": str(self.options.weights.absolute()),
+            "device": self.options.device,
+            "threads": self.options.threads,
+            "trust": self.options.trust_weights,
+            **self.driver,
+        }
 
 
 class External:
@@ -68,7 +80,7 @@ class External:
 
     Raises:
         DataError: If the checkout or the weights are not what they have to be.
-        TeacherConfigError: If the worker cannot be started.
+        TeacherConfigError: If the numbers of threads or of seconds make no sense, or this system has no workers.
     """
 
     needs_images: ClassVar[bool] = True
@@ -76,9 +88,10 @@ class External:
     def __init__(self, order: Order) -> None:
         if sys.platform == "win32":
             raise TeacherConfigError(f"teacher {order.use!r}: workers need Linux or macOS")
-        if order.threads < 1 or not order.patience > 0:
+        options = order.options
+        if options.threads < 1 or not options.patience > 0:
             raise TeacherConfigError(
-                f"teacher {order.use!r}: threads = {order.threads!r}, patience = {order.patience!r}: give a number "
+                f"teacher {order.use!r}: threads = {options.threads!r}, patience = {options.patience!r}: give a number "
                 "of threads from 1, and a number of seconds above 0"
             )
         self._order = order
@@ -119,9 +132,9 @@ class External:
         """Start a worker and have it set the tracker up."""
         order = self._order
         self._end()
-        python = order.python or Path(sys.executable)
+        python = order.options.python or Path(sys.executable)
         try:
-            self._worker = Worker(python, order.threads, order.patience)
+            self._worker = Worker(python, order.options.threads, order.options.patience)
         except OSError as error:
             raise DataError(
                 python, f"cannot be started ({error})", "Give a Python interpreter as python"

@@ -100,6 +100,9 @@ class Worker:
     def ask(self, message: Message, image: Image | None = None) -> Message:
         """Send a message, with a frame or without, and wait for the answer.
 
+        Whoever is interrupted in it (Ctrl-C in a notebook) finds the worker ended: its answer would come later, and be
+        taken for that to the next question.
+
         Raises:
             WorkerLostError: If there is none.
         """
@@ -109,11 +112,21 @@ class Worker:
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(packed(message))
+            return self._answer()
         except BrokenPipeError:
             raise self._lost() from None
+        except WorkerLostError:
+            raise
+        except BaseException:
+            self._process.kill()
+            self._process.wait()
+            raise
+
+    def _answer(self) -> Message:
+        """Wait for one."""
         deadline = time.monotonic() + self._patience
         while b"\n" not in self._received:
-            if not self._read(deadline - time.monotonic()):
+            if not self._read(deadline - time.monotonic()) and time.monotonic() >= deadline:
                 self._process.kill()
                 raise self._lost(
                     f"did not answer within {self._patience:g} s (option patience) and was ended"
@@ -145,12 +158,13 @@ class Worker:
         np.copyto(np.frombuffer(self._map, np.uint8, image.nbytes).reshape(image.shape), image)
 
     def _read(self, seconds: float) -> bool:
-        """Take what either pipe holds; False when the time is over.
+        """Take what either pipe holds; False when the time is over, or an hour is.
 
         Raises:
             WorkerLostError: If the worker has closed its pipe.
         """
-        ready = self._selector.select(max(seconds, 0.0))
+        # The system has no name for the time of a patience without end (.inf).
+        ready = self._selector.select(min(max(seconds, 0.0), 3600.0))
         assert self._process.stdout is not None
         for key, _ in ready:
             chunk = os.read(key.fd, 1 << 16)

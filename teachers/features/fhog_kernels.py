@@ -1,8 +1,8 @@
 """FHOG's loops: differences, votes, and cells brought to the features.
 
 All are in one module, because a compiled function may call only those of its own (see `compiled`): grey and colour
-windows differ in how a pixel's gradient is found, not in how it votes. That search stands twice, because in one for
-both a grey window would pay for the comparison of channels.
+windows differ in one thing, that colour takes the longest gradient of three. A row's gradients are kept between finding
+and voting: that costs nothing, loops of one purpose are what a processor does many of at a time.
 """
 
 from __future__ import annotations
@@ -43,30 +43,22 @@ def histogram(
     """Fill `cells`, float32 (rows, 18, stride), with the histograms of signed orientations."""
     height, width = patch.shape
     rows = cells.shape[0]
+    along, down = np.empty(width, np.int32), np.empty(width, np.int32)
     for band in range(rows + 1):
         votes[:] = _ZERO
         for y in range(bands[band], bands[band + 1]):
-            # Differences in half grey levels: 1 for a centred one, 2 for a one-sided one at the border.
-            up, down, scale = y - 1, y + 1, 1
-            if y == 0:
-                up, scale = 0, 2
-            elif y == height - 1:
-                down, scale = y, 2
-            above, here, below = patch[up], patch[y], patch[down]
-            left_of, right_of, above_of, below_of = here[:-2], here[2:], above[1:-1], below[1:-1]
-            inner_index, inner_quadrant = index[1:-1], quadrant[1:-1]
-            for x in range(width - 2):
-                dx = np.int32(right_of[x]) - np.int32(left_of[x])
-                dy = (np.int32(below_of[x]) - np.int32(above_of[x])) * scale
-                inner_index[x] = abs(dy) * 511 + abs(dx)
-                inner_quadrant[x] = (8 if dx < 0 else 0) + (16 if dy < 0 else 0)
-            for x in (0, width - 1):
-                left, right = (0, 1) if x == 0 else (width - 2, width - 1)
-                dx = 2 * (np.int32(here[right]) - np.int32(here[left]))
-                dy = (np.int32(below[x]) - np.int32(above[x])) * scale
-                index[x] = abs(dy) * 511 + abs(dx)
-                quadrant[x] = (8 if dx < 0 else 0) + (16 if dy < 0 else 0)
-            _vote(index, quadrant, weights[y % weights.shape[0]], magnitude, bins, columns_of, votes)
+            _differences(patch, y, height, along, down)
+            _vote(
+                along,
+                down,
+                index,
+                quadrant,
+                weights[y % weights.shape[0]],
+                magnitude,
+                bins,
+                columns_of,
+                votes,
+            )
         _gather(votes, band, cells)
 
 
@@ -93,46 +85,60 @@ def colour_histogram(
             for x in range(width):
                 target[x] = source[x, channel]
     rows = cells.shape[0]
+    along, down = np.empty(width, np.int32), np.empty(width, np.int32)
     best_x, best_y = np.empty(width, np.int32), np.empty(width, np.int32)
     longest = np.empty(width, np.int32)
     for band in range(rows + 1):
         votes[:] = _ZERO
         for y in range(bands[band], bands[band + 1]):
-            # Differences in half grey levels: 1 for a centred one, 2 for a one-sided one at the border.
-            up, down, scale = y - 1, y + 1, np.int32(1)
-            if y == 0:
-                up, scale = 0, np.int32(2)
-            elif y == height - 1:
-                down, scale = y, np.int32(2)
             longest[:] = -1
             for channel in (2, 1, 0):
-                above, here, below = lines[channel, up], lines[channel, y], lines[channel, down]
-                left_of, right_of, above_of, below_of = here[:-2], here[2:], above[1:-1], below[1:-1]
-                inner_x, inner_y, inner_longest = best_x[1:-1], best_y[1:-1], longest[1:-1]
-                for x in range(width - 2):
-                    dx = np.int32(right_of[x]) - np.int32(left_of[x])
-                    dy = (np.int32(below_of[x]) - np.int32(above_of[x])) * scale
-                    square = np.int32(dx * dx + dy * dy)
-                    better = square > inner_longest[x]
-                    inner_x[x] = dx if better else inner_x[x]
-                    inner_y[x] = dy if better else inner_y[x]
-                    inner_longest[x] = square if better else inner_longest[x]
-                for x in (0, width - 1):
-                    left, right = (0, 1) if x == 0 else (width - 2, width - 1)
-                    dx = np.int32(2) * (np.int32(here[right]) - np.int32(here[left]))
-                    dy = (np.int32(below[x]) - np.int32(above[x])) * scale
-                    square = np.int32(dx * dx + dy * dy)
-                    if square > longest[x]:
-                        best_x[x], best_y[x], longest[x] = dx, dy, square
-            for x in range(width):
-                index[x] = abs(best_y[x]) * np.int32(511) + abs(best_x[x])
-                quadrant[x] = (8 if best_x[x] < 0 else 0) + (16 if best_y[x] < 0 else 0)
-            _vote(index, quadrant, weights[y % weights.shape[0]], magnitude, bins, columns_of, votes)
+                _differences(lines[channel], y, height, along, down)
+                for x in range(width):
+                    square = np.int32(along[x] * along[x] + down[x] * down[x])
+                    better = square > longest[x]
+                    best_x[x] = along[x] if better else best_x[x]
+                    best_y[x] = down[x] if better else best_y[x]
+                    longest[x] = square if better else longest[x]
+            _vote(
+                best_x,
+                best_y,
+                index,
+                quadrant,
+                weights[y % weights.shape[0]],
+                magnitude,
+                bins,
+                columns_of,
+                votes,
+            )
         _gather(votes, band, cells)
 
 
 @compiled
+def _differences(
+    plane: Levels, y: int, height: int, along: NDArray[np.int32], down: NDArray[np.int32]
+) -> None:
+    """Differences of a row of pixels in half grey levels: 1 for a centred one, 2 for a one-sided one at the border."""
+    width = plane.shape[1]
+    up, under, scale = y - 1, y + 1, np.int32(1)
+    if y == 0:
+        up, scale = 0, np.int32(2)
+    elif y == height - 1:
+        under, scale = y, np.int32(2)
+    above, here, below = plane[up], plane[y], plane[under]
+    left_of, right_of, inner = here[:-2], here[2:], along[1:-1]
+    for x in range(width - 2):
+        inner[x] = np.int32(right_of[x]) - np.int32(left_of[x])
+    along[0] = np.int32(2) * (np.int32(here[1]) - np.int32(here[0]))
+    along[width - 1] = np.int32(2) * (np.int32(here[width - 1]) - np.int32(here[width - 2]))
+    for x in range(width):
+        down[x] = (np.int32(below[x]) - np.int32(above[x])) * scale
+
+
+@compiled
 def _vote(
+    along: NDArray[np.int32],
+    down: NDArray[np.int32],
     index: Indices,
     quadrant: Indices,
     weights: Floats,
@@ -141,7 +147,7 @@ def _vote(
     columns_of: Indices,
     votes: Floats,
 ) -> None:
-    """A row of pixels votes: each in the four planes of `votes`, weighed by `weights`, float32 (columns, 4)."""
+    """A row of pixels votes by its gradients, each in four planes of `votes`; `weights` are float32 (columns, 4)."""
     plane = votes.size // 4
     step, first, second, third = (
         np.uint32(plane // SIGNED),
@@ -149,6 +155,9 @@ def _vote(
         np.uint32(2 * plane),
         np.uint32(3 * plane),
     )
+    for x in range(along.size):
+        index[x] = abs(down[x]) * np.int32(511) + abs(along[x])
+        quadrant[x] = (8 if along[x] < 0 else 0) + (16 if down[x] < 0 else 0)
     for x in range(weights.shape[0]):
         at = index[x]
         length = magnitude[at]

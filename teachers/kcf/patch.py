@@ -102,7 +102,7 @@ class Window:
         height: Rows of the window.
         width: Columns of the window.
         halved: Cut the window out of the frame halved in both directions; only the window's pixels are
-        halved.
+            halved.
     """
 
     def __init__(self, height: int, width: int, halved: bool) -> None:

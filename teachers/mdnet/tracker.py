@@ -17,6 +17,7 @@ from torch import Tensor
 
 from datasets.boxes import as_boxes
 from teachers.base import Box, Image, Task, TeacherError
+from teachers.devices import usable
 from teachers.mdnet import classifier, regression
 from teachers.mdnet.budget import BUDGETS, PUBLISHED, Budget
 from teachers.mdnet.extractor import Extractor, Prepared, Request
@@ -25,6 +26,7 @@ from teachers.mdnet.network import Network, load_network
 from teachers.mdnet.sampling import MARGIN, Sampler
 from teachers.mdnet.track import LONG, SHORT, Track
 from teachers.mdnet.training import Examples, train
+from teachers.options import TeacherConfigError
 
 SLIM_WEIGHTS = Path(__file__).with_name("slim.safetensors")
 """Those that come with the project; slim.json says how `python -m teachers.training.mdnet` made them."""
@@ -51,6 +53,10 @@ class MdnetBatch:
 
     Attributes:
         together: Whether slots are stepped together.
+
+    Raises:
+        DataError: If the checkpoint cannot be read or is another network's.
+        TeacherConfigError: If there is no generator of such a seed.
     """
 
     version: ClassVar[int] = 1
@@ -65,6 +71,8 @@ class MdnetBatch:
     ) -> None:
         if slots < 1:
             raise ValueError(f"slots = {slots}: at least one video at a time")
+        if not 0 <= seed < 2**32:
+            raise TeacherConfigError(f"mdnet: seed = {seed}: give a whole number from 0 to {2**32 - 1}")
         network = weights if isinstance(weights, Network) else load_network(weights, device)
         self.slots = slots
         self._seed, self._budget = seed, budget
@@ -233,6 +241,10 @@ class Mdnet:
         device: "cpu", "cuda" or "cuda:1". On a GPU dropout masks are drawn there, so boxes differ from the CPU's.
         samples: Numbers of samples and iterations: the "published" ones, or the several times smaller ones of "slim"
             (`budget`). None: published for weights that are given, slim for the slim network.
+
+    Raises:
+        DataError: If the checkpoint cannot be read or is another network's.
+        TeacherConfigError: If there is no such device here, or no generator of such a seed.
     """
 
     version: ClassVar[int] = MdnetBatch.version
@@ -245,6 +257,7 @@ class Mdnet:
         device: str = "cpu",
         samples: Literal["published", "slim"] | None = None,
     ) -> None:
+        usable("mdnet", device)
         budget = BUDGETS[samples or ("published" if weights else "slim")]
         self._batch = MdnetBatch(weights or SLIM_WEIGHTS, 1, seed, device, budget)
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-import torch
 from pydantic import FilePath
 
+from teachers.devices import usable, use_threads
 from teachers.options import TeacherConfigError
 from teachers.siamrpn.anchors import Origin
 from teachers.siamrpn.engine import SiamRPNBatch, SiamRPNTeacher, tracker
@@ -44,13 +44,14 @@ class SiamRpn(SiamRPNTeacher):
         variant: The name of pysot's experiment, or of DaSiamRPN's network. None: siamrpn_alex_dwxcorr if weights
             are given, else slim.
         device: "cpu", "cuda", "cuda:1" ...
-        threads: Threads of one network call on the CPU, for the whole process; 0 leaves PyTorch's setting
-        alone. start: Where the target's centre is at the start: see `variants.Start`.
+        threads: Threads of one network call on the CPU, for the whole process; 0 leaves PyTorch's setting alone.
+        start: Where the target's centre is at the start: see `variants.Start`.
         origin: Where the grid of anchors begins: see `anchors.Origin`.
 
     Raises:
         DataError: If the checkpoint cannot be read or is not the variant's.
-        TeacherConfigError: If there is no such device here, or a published variant has no weights.
+        TeacherConfigError: If there is no such device here, `threads` is negative, or a published variant has no
+            weights.
     """
 
     def __init__(
@@ -62,13 +63,8 @@ class SiamRpn(SiamRPNTeacher):
         start: Start = "centre",
         origin: Origin = "floor",
     ) -> None:
-        try:
-            torch.empty(0, device=device)
-        except (RuntimeError, AssertionError) as error:
-            reason = str(error).partition("\n")[0]
-            raise TeacherConfigError(f"siamrpn: device = {device!r} cannot be used here: {reason}") from error
-        if threads:
-            torch.set_num_threads(threads)
+        usable("siamrpn", device)
+        use_threads("siamrpn", threads)
         name = variant or ("siamrpn_alex_dwxcorr" if weights else "slim")
         if weights is None and name != "slim":
             raise TeacherConfigError(

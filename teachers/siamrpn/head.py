@@ -96,8 +96,8 @@ class MultiRPN(nn.Module):
 
     Args:
         inputs: Channels, one number per level.
-        weighted: Average with learned weights (a softmax of `cls_weight` and `loc_weight`) instead of equal
-        ones. anchors: Anchors per cell.
+        weighted: Average with learned weights (a softmax of `cls_weight` and `loc_weight`) instead of equal ones.
+        anchors: Anchors per cell.
     """
 
     def __init__(self, inputs: Sequence[int], weighted: bool, anchors: int = 5) -> None:

@@ -5,7 +5,6 @@ tracker = TrastTracker(Inference(student), "kcf", Kcf())                        
 box = tracker.start(image, box, Task(name, length)); box = tracker.track(image)    # then tracker.chosen, .values
 """
 
-from trainer import pool
 from trainer.trackers.factory import Tras, Trasfust, Trast
 from trainer.trackers.inference import Inference
 from trainer.trackers.tras import TrasBatch, TrasTracker
@@ -21,5 +20,4 @@ __all__ = [
     "TrasfustTracker",
     "Trast",
     "TrastTracker",
-    "pool",
 ]

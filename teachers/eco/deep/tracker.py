@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import ClassVar
 
-import torch
 from pydantic import FilePath
 
 from teachers.base import Box, Image, Task, TeacherError
+from teachers.devices import usable, use_threads
 from teachers.eco.deep.beginning import Start
 from teachers.eco.deep.extractor import Extractor
 from teachers.eco.deep.model import Model
@@ -23,7 +23,6 @@ from teachers.eco.deep.pose import Pose
 from teachers.eco.deep.slots import Slots
 from teachers.eco.deep.together.tracker import EcoDeepTogether
 from teachers.eco.target import colour, generator_of, target_of
-from teachers.options import TeacherConfigError
 
 
 class EcoDeep:
@@ -45,7 +44,7 @@ class EcoDeep:
 
     Raises:
         DataError: If the checkpoint cannot be read or is another network's.
-        TeacherConfigError: If there is no such device here.
+        TeacherConfigError: If there is no such device here, or `threads` is negative.
     """
 
     version: ClassVar[int] = Slots.version
@@ -62,15 +61,8 @@ class EcoDeep:
         threads: int = 0,
         together: bool | None = None,
     ) -> None:
-        try:
-            torch.empty(0, device=device)
-        except (RuntimeError, AssertionError) as error:
-            reason = str(error).partition("\n")[0]
-            raise TeacherConfigError(
-                f"eco-deep: device = {device!r} cannot be used here: {reason}"
-            ) from error
-        if threads:
-            torch.set_num_threads(threads)
+        usable("eco-deep", device)
+        use_threads("eco-deep", threads)
         self._extractor = Extractor(read(weights), device)
         self._dropout, self._seed, self._division = dropout, seed, division
         self._together = self._extractor.device.type == "cuda" if together is None else together
