@@ -70,8 +70,6 @@ class Judge:
             raise ValueError(f"--margin {self.margin}: give a difference of IoUs, 0 or more")
         if self.results is not None and not self.teachers:
             raise ValueError(f"--results {self.results}: name trackers of it (--teachers ECO KCF)")
-        if self.threads < 0:
-            raise ValueError(f"--threads {self.threads}: give a number of threads, or 0")
         names = self.teachers
         if self.results is not None:
             names = tuple(f"recorded:{self.results / name}" for name in self.teachers)

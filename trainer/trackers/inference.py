@@ -16,6 +16,7 @@ from torch import Tensor
 from datasets.boxes import is_valid, overlap
 from datasets.transfer.crop import crop_region
 from teachers.base import Box, Image, Task, TeacherError
+from teachers.devices import usable, use_threads
 from teachers.options import TeacherConfigError
 from teachers.siamrpn.folding import fold
 from trainer.crops import DEVIATION, MEAN, crop_batch
@@ -71,12 +72,7 @@ class Inference:
     def __init__(self, student: Student, device: str = "cpu", period: int = PERIOD) -> None:
         if period < 0:
             raise TeacherConfigError(f"period = {period}: give the number of updates, or 0 for never")
-        try:
-            torch.empty(0, device=device)
-        except (RuntimeError, AssertionError) as error:
-            reason = str(error).partition("\n")[0]
-            raise TeacherConfigError(f"device = {device!r} cannot be used here: {reason}") from error
-        self._device = torch.device(device)
+        self._device = usable("student", device)
         self._period = period
         self._size = student.options.crop_size
         ready = copy.deepcopy(student).to(self._device).eval()
@@ -102,9 +98,9 @@ class Inference:
 
         Raises:
             DataError: If the file is missing, damaged, or holds another network.
+            TeacherConfigError: If `threads` is negative, and as above.
         """
-        if threads:
-            torch.set_num_threads(threads)
+        use_threads("student", threads)
         return cls(load_student(weights), device, period)
 
     def begin(self) -> Memory:
