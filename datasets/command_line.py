@@ -35,8 +35,9 @@ def run_command(
 ) -> int:
     """Parse the command line and run the sub-command that it names.
 
-    What a user can mend (ValueError, of which DataError is one, and a missing or forbidden file) ends as one
-    message on stderr and exit code 2. Anything else is a defect of the program and keeps its traceback.
+    What a user can mend (ValueError, of which DataError is one, and what the system refuses: a missing or forbidden
+    file, a full disk) ends as one message on stderr and exit code 2. Anything else is a defect of the program and
+    keeps its traceback.
 
     Args:
         commands: Sub-commands by name, each a `Command`.
@@ -67,7 +68,7 @@ def guarded(command: Command, prog: str) -> int:
         sys.stdout.flush()
     except BrokenPipeError:
         return _abandon_stdout()
-    except (ValueError, FileNotFoundError, PermissionError, FileExistsError, NotADirectoryError) as error:
+    except (ValueError, OSError) as error:
         sys.stdout.flush()
         # Notes hold what another process said: a traceback, the end of its stderr.
         print(f"{prog}: {error}", *getattr(error, "__notes__", ()), sep="\n", file=sys.stderr)
@@ -106,7 +107,7 @@ def progress(unit: str = "") -> Progress:
     """
     console = Console(stderr=True)
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),  # a file's name may hold brackets
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn(unit),

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.atomic import appearing
+from datasets.atomic import appearing, clear_leftovers
 from datasets.errors import DataError
 
 
@@ -26,6 +26,8 @@ def write_columns(
         columns: Dataset name ("videos/length") to array; text as arrays made by `text_column`.
         facts: Attributes of the file, any JSON values.
     """
+    # DVC would take what a killed run left here for a part of data/trajectories.
+    clear_leftovers(path)
     with appearing(path) as temporary, h5py.File(temporary, "w", libver="latest") as file:
         file.attrs["kind"] = kind
         file.attrs["facts"] = json.dumps(facts, sort_keys=True, ensure_ascii=False)

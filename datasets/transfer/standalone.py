@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.atomic import appearing
+from datasets.atomic import appearing, clear_leftovers
 from datasets.errors import DataError
 from datasets.transfer.encoding import row_digest
 from datasets.transfer.format import ARRAYS, ATTRIBUTES, FORMAT, FRAMES_ARRAYS, FRAMES_ATTRIBUTES, PIXELS
@@ -150,6 +150,7 @@ def write_standalone(
     offset = np.append(0, np.cumsum(rows.lengths()))
     tables = {**tables, "frames/offset": offset, **{name: rows.gathered(name) for name in _GATHERED}}
     arrays = (*ARRAYS, *FRAMES_ARRAYS)
+    clear_leftovers(out)
     with appearing(out) as temporary:
         with create_file(temporary) as file:
             file.create_group("frames")
