@@ -67,7 +67,8 @@ def _plain(defect: Defect) -> dict[str, object]:
 
 
 def _print_table(defects: list[Defect], counts: Counter[DefectKind], spec: str, videos: int) -> None:
-    console = Console()
+    # A name may hold what rich takes for markup, and "got10k:ROOT:train: ..." would end in a picture of a train.
+    console = Console(markup=False, emoji=False)
     if not defects:
         console.print(f"{spec}: {videos} videos, no defect", highlight=False)
         return
