@@ -59,7 +59,10 @@ def read_columns(path: Path, kind: str, stage: str) -> tuple[dict[str, NDArray[A
 
             file.visititems(keep)
             return columns, json.loads(file.attrs["facts"])
-    except OSError as error:
+    except DataError:
+        raise
+    # HDF5 has no checksums here: of damage it says one of these, and so do the texts inside.
+    except (OSError, RuntimeError, KeyError, ValueError) as error:
         raise DataError(path, f"cannot be read ({error})", f"Run `dvc repro {stage}` to make it") from error
 
 
