@@ -46,24 +46,26 @@ def read_columns(path: Path, kind: str, stage: str) -> tuple[dict[str, NDArray[A
     Raises:
         DataError: If it is missing, damaged or of another kind.
     """
+    columns: dict[str, NDArray[Any]] = {}
+    facts: dict[str, Any] = {}
+
+    def keep(name: str, item: object) -> None:
+        if isinstance(item, h5py.Dataset):
+            columns[name] = item[()]
+
+    remedy = f"Run `dvc repro {stage}` to make it"
     try:
         with h5py.File(path, "r") as file:
             found = file.attrs.get("kind")
-            if found != kind:
-                raise DataError(path, f"holds {found!r}, not {kind!r}", f"Run `dvc repro {stage}` to make it")
-            columns: dict[str, NDArray[Any]] = {}
-
-            def keep(name: str, item: object) -> None:
-                if isinstance(item, h5py.Dataset):
-                    columns[name] = item[()]
-
-            file.visititems(keep)
-            return columns, json.loads(file.attrs["facts"])
-    except DataError:
-        raise
-    # HDF5 has no checksums here: of damage it says one of these, and so do the texts inside.
+            if found == kind:
+                file.visititems(keep)
+                facts = json.loads(file.attrs["facts"])
+    # HDF5 has no checksums of numbers here: of damage it says one of these, and so do the texts inside.
     except (OSError, RuntimeError, KeyError, ValueError) as error:
-        raise DataError(path, f"cannot be read ({error})", f"Run `dvc repro {stage}` to make it") from error
+        raise DataError(path, f"cannot be read ({error})", remedy) from error
+    if found != kind:
+        raise DataError(path, f"holds {found!r}, not {kind!r}", remedy)
+    return columns, facts
 
 
 def text_column(values: Sequence[str]) -> NDArray[np.bytes_]:

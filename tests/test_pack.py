@@ -85,7 +85,7 @@ def test_an_outdated_selection_is_refused(selected):
     cut = [changed[u] if u != v else failure("lost") for u in range(len(index))]
     Trajectories.of("mosse", index.fingerprint, 0.3, cut).write(places.trajectories("mosse"))
     for command in (pack.Command(), stats.Command()):
-        with pytest.raises(DataError, match="of other trajectories of mosse than .*mosse.h5"):
+        with pytest.raises(DataError, match=r"of other trajectories of mosse than .*mosse\.h5"):
             command.run()
     replace(selection, dataset="other").write(places.SELECTION)
     for command in (pack.Command(), stats.Command()):
