@@ -160,7 +160,7 @@ class Params(Section):
                 raise ValueError(f"{name!r} is the name of the pool of all teachers: choose another")
             options = teachers[name]
             if options is not None and not isinstance(options, dict):
-                raise ValueError(f"{name}: {options!r} is no mapping of options: write {name}: {{}} for none")  # noqa: TRY004
+                raise ValueError(f"{name}: {options!r} is no mapping of options: write {name}: {{}} for none")
         return {name: {"use": name, **(options or {})} for name, options in teachers.items()}
 
     @model_validator(mode="after")
