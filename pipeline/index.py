@@ -150,8 +150,8 @@ def make_index(params: Params) -> Index:
         shown = "\n  ".join(str(error) for error in broken[:10]) + ("\n  ..." if len(broken) > 10 else "")
         raise DataError(
             dataset.root,
-            f"{len(broken)} of {len(rows)} videos cannot be read:\n  {shown}\n",
-            "Mend them, or name them in the file dataset.exclude",
+            f"{len(broken)} of {len(rows)} videos cannot be read",
+            f"Mend them, or name them in the file dataset.exclude:\n  {shown.removesuffix('.')}",
         )
     good = [row for row in rows if not isinstance(row, DataError)]
     return Index.of(params.dataset.spec, [video for video, _ in good], [digest for _, digest in good])
