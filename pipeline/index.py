@@ -21,6 +21,7 @@ from datasets import open_dataset
 from datasets.boxes import Boxes
 from datasets.command_line import run_only_command
 from datasets.errors import DataError
+from datasets.spec import parse_spec
 from datasets.synthetic import write_synthetic
 from datasets.video import Video
 from pipeline import places
@@ -132,9 +133,8 @@ class Index:
 def make_index(params: Params) -> Index:
     """Read the annotation of every video of `params.dataset`, writing procedural videos first where asked."""
     if params.dataset.kind == "synthetic":
-        write_synthetic(
-            params.dataset.root, params.synthetic, workers=params.executor.workers or cores(), progress=True
-        )
+        root = parse_spec(params.dataset.spec).root  # with the home folder where '~' stands
+        write_synthetic(root, params.synthetic, workers=params.executor.workers or cores(), progress=True)
     dataset = open_dataset(params.dataset.spec, params.dataset.exclude)
     if not len(dataset):
         raise DataError(

@@ -309,6 +309,7 @@ def test_refused_with_file_row_value_and_remedy(case: str, tmp_path: Path) -> No
         ("lasot:{root}/empty", "no folder here holds a groundtruth.txt"),
         ("vot:{root}/good", "Give {root}/good/train as the root"),
         ("annotations:{root}/empty", "the folder holds no NAME.txt"),
+        ("got10k:~nobody-of-this-name/x", "Could not determine home directory. Write the folder in full"),
     ],
 )
 def test_specs_that_name_no_dataset(spec: str, message: str, tmp_path: Path) -> None:

@@ -95,7 +95,10 @@ def _claim(root: Path, options: SyntheticOptions, *, overwrite: bool) -> None:
             return
         if not overwrite:
             problem = f"holds synthetic videos of other options: {_difference(found, content)}"
-            raise DataError(root, problem, "Give another folder, or --overwrite to replace these videos")
+            remedy = (
+                f"Give another folder, or remove {root} (`python -m datasets synth` has --overwrite for that)"
+            )
+            raise DataError(root, problem, remedy)
         _remove_videos(root / "train")
     elif any(root.iterdir()):
         problem = "is not empty and was not written by this generator"
