@@ -34,6 +34,7 @@ _LOCAL = {
     # images then waits for fresh pages at every frame (kcf on 205 clips: 13.4 s, and 10.3 s with these lines).
     "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": str(1 << 29),
     "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": str(1 << 28),
+    "distributed.worker.preload": ["pipeline.worker"],
     # The sampling of every worker's stack, a hundred times a second.
     "distributed.worker.profile.enabled": False,
     # A process that died is forgotten where its successor has not reported by then: see `_keep`.
