@@ -7,7 +7,6 @@ output depends on the number of workers.
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -17,6 +16,7 @@ from typing import Any, Protocol, TypeVar
 
 from datasets.command_line import progress
 from datasets.errors import DataError
+from datasets.processes import cores
 from pipeline import places
 from pipeline.params import ExecutorParams
 
@@ -101,11 +101,6 @@ def executor(
         workers = 0
     with ExitStack() as stack:
         yield partial(_on, _client(params, max(workers, 1), threads, stack))
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _here(

@@ -21,12 +21,13 @@ from datasets import open_dataset
 from datasets.boxes import Boxes
 from datasets.command_line import run_only_command
 from datasets.errors import DataError
+from datasets.processes import cores
 from datasets.spec import parse_spec
 from datasets.synthetic import write_synthetic
 from datasets.video import Video
 from pipeline import places
 from pipeline.columns import column_text, read_columns, text_column, write_columns
-from pipeline.executor import cores, executor
+from pipeline.executor import executor
 from pipeline.params import Params, read_params
 from pipeline.source import read_annotations
 from teachers import registry

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -202,3 +203,13 @@ def test_real_folders(real_data: Path) -> None:
     # Two sequences of OTB end with a box of zeros.
     zeros = defects(real_data / "annotations" / "OTB100", "annotations")
     assert set(zeros) == {("Board", "invalid-box"), ("Twinnings", "invalid-box")}
+
+
+def test_as_many_workers_as_cores_that_it_may_use() -> None:
+    """Not as many as the machine has: in a container that may be a hundred."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        assert Audit("got10k:x").workers == 1
+    finally:
+        os.sched_setaffinity(0, before)
