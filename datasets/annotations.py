@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from datasets.errors import DataError
-from datasets.folder_dataset import FolderDataset, contents
+from datasets.folder_dataset import FolderDataset, annotation_names, contents
 from datasets.rows import read_rows
 from datasets.video import Video, absence
 
@@ -25,7 +25,7 @@ class Annotations(FolderDataset):
     base = 1
 
     def __init__(self, root: Path, split: str | None = None) -> None:
-        names = sorted(p.stem for p in root.glob("*.txt"))
+        names = annotation_names(root)
         if not names:
             problem = f"the folder holds no NAME.txt; {contents(root)}"
             raise DataError(root, problem, "Give a folder of ground-truth files, one per video")

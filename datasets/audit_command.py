@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +14,7 @@ from rich.table import Table
 
 from datasets.audit import KINDS, Defect, DefectKind, audit
 from datasets.command_line import progress
+from datasets.processes import cores
 from datasets.spec import open_dataset
 
 
@@ -34,7 +34,7 @@ class Audit:
     """Kinds of defects to pass over."""
     exclude: Path | None = None
     """A text file of videos to leave out, one name per line."""
-    workers: int = os.cpu_count() or 1
+    workers: int = field(default_factory=cores)
     """Processes that decode images."""
     json: bool = False
     """Print one JSON object: dataset, videos, counts by kind, and the list of defects."""
@@ -67,7 +67,8 @@ def _plain(defect: Defect) -> dict[str, object]:
 
 
 def _print_table(defects: list[Defect], counts: Counter[DefectKind], spec: str, videos: int) -> None:
-    console = Console()
+    # A name may hold what rich takes for markup, and "got10k:ROOT:train: ..." would end in a picture of a train.
+    console = Console(markup=False, emoji=False)
     if not defects:
         console.print(f"{spec}: {videos} videos, no defect", highlight=False)
         return

@@ -106,7 +106,7 @@ def progress(unit: str = "") -> Progress:
     """
     console = Console(stderr=True)
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),  # a file's name may hold brackets
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn(unit),

@@ -61,10 +61,15 @@ class FolderDataset(ABC):
         """
         if name not in self._known:
             raise KeyError(f"{self.spec} has no video {name!r}")
-        return self._read(name)
+        try:
+            return self._read(name)
+        except OSError as error:  # a forbidden folder, a loop of links, a name that is too long
+            path = error.filename or self.root
+            problem = f"cannot be read ({error.strerror})"
+            raise DataError(path, problem, f"Mend it, or exclude the video {name}") from error
 
     def __iter__(self) -> Iterator[Video]:
-        return (self._read(name) for name in self.names)
+        return (self[name] for name in self.names)
 
     def exclude(self, listed: Path) -> None:
         """Drop the videos named in a text file (see `datasets.names.without`)."""
@@ -99,6 +104,11 @@ def annotated(
     kept = boxes[:rows]
     absent = absence(kept, None if flags is None else flags[:rows])
     return Video(name, frames, kept, absent, object_class, (*notes, *decisions))
+
+
+def annotation_names(folder: Path) -> list[str]:
+    """Names of the videos whose annotations are NAME.txt in a folder; hidden files, as macOS adds, are none."""
+    return sorted(p.stem for p in folder.glob("*.txt") if not p.name.startswith("."))
 
 
 def fitted(flags: NDArray[np.bool_], rows: int, label: str) -> tuple[NDArray[np.bool_], tuple[str, ...]]:

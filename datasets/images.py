@@ -12,7 +12,7 @@ from datasets.errors import DataError
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
-    """Read an image as uint8 (H, W, 3), BGR.
+    """Read an image as uint8 (H, W, 3), BGR; EXIF orientation is ignored, as boxes and transfer sets ignore it.
 
     OpenCV fills what is missing of a truncated JPEG with grey and says nothing; a tracker would then follow grey.
     So a JPEG has to end as JPEGs end.
@@ -28,7 +28,8 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         raise DataError(
             path, f"the JPEG is truncated: it ends after {len(data)} bytes without its end marker", _REMEDY
         )
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
     if image is None:
         raise DataError(path, f"this is not an image that OpenCV can read ({len(data)} bytes)", _REMEDY)
     return image  # type: ignore[return-value]  # OpenCV's stubs do not know that IMREAD_COLOR gives uint8

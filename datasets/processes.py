@@ -16,6 +16,11 @@ _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 """What PyTorch and NumPy's linear algebra read once, when a process first loads them."""
 
 
+def cores() -> int:
+    """Cores that this process may use: fewer than the machine has in a container or under taskset."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 @contextmanager
 def worker_processes(count: int) -> Iterator[ProcessPoolExecutor]:
     """Give a pool of processes, which fill the cores: each computes with one thread.

@@ -82,9 +82,13 @@ def parse_spec(spec: str) -> DatasetSpec:
         )
     head, colon, tail = rest.rpartition(":")
     is_split = bool(colon and head) and "/" not in tail and "\\" not in tail
-    if not is_split or Path(rest).expanduser().is_dir():
-        return DatasetSpec(kind, Path(rest).expanduser())
-    return DatasetSpec(kind, Path(head).expanduser(), tail or None)
+    try:
+        whole = Path(rest).expanduser()
+        if not is_split or whole.is_dir():
+            return DatasetSpec(kind, whole)
+        return DatasetSpec(kind, Path(head).expanduser(), tail or None)
+    except RuntimeError as error:  # ~NAME of nobody
+        raise ValueError(f"dataset {spec!r}: {error} Write the folder in full.") from error
 
 
 def open_dataset(spec: str, exclude: Path | None = None) -> VideoDataset:

@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from datasets.errors import DataError
-from datasets.folder_dataset import FolderDataset, annotated, contents
+from datasets.folder_dataset import FolderDataset, annotated, annotation_names, contents
 from datasets.image_files import between, list_images
 from datasets.rows import read_rows
 from datasets.video import Video
@@ -74,7 +74,7 @@ class Uav123(FolderDataset):
     def __init__(self, root: Path, split: str | None = None, kind: str = "uav123") -> None:
         self.version = "UAV123_10fps" if kind == "uav123_10fps" else "UAV123"
         annotations = root / "anno" / self.version
-        names = sorted(p.stem for p in annotations.glob("*.txt"))
+        names = annotation_names(annotations)
         if not names:
             other = "uav123" if kind == "uav123_10fps" else "uav123_10fps"
             has_other = (root / "anno" / ("UAV123" if other == "uav123" else "UAV123_10fps")).is_dir()

@@ -12,6 +12,7 @@ from blake3 import blake3
 from numpy.typing import NDArray
 
 from datasets.boxes import Boxes, is_valid
+from datasets.errors import DataError
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,13 +61,18 @@ class Video:
         folder that was re-downloaded, re-encoded, cut or extended. Times and absolute paths do not count.
 
         Raises:
-            FileNotFoundError: If an image is missing.
+            DataError: If an image is missing: a link that leads nowhere.
         """
         h = blake3(self.name.encode())
         h.update(np.ascontiguousarray(self.ground_truth, dtype="<f4").tobytes())
         h.update(np.ascontiguousarray(self.absent, dtype="u1").tobytes())
         for path in self.frames:
-            h.update(f"{path.name}\0{path.stat().st_size}\0".encode())
+            try:
+                size = path.stat().st_size
+            except OSError as error:
+                problem = f"the image cannot be read ({error.strerror})"
+                raise DataError(path, problem, f"Restore it, or exclude the video {self.name}") from error
+            h.update(f"{path.name}\0{size}\0".encode())
         return h.hexdigest(length=16)
 
 

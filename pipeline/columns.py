@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.atomic import appearing
+from datasets.atomic import appearing, clear_leftovers
 from datasets.errors import DataError
 
 
@@ -26,6 +26,8 @@ def write_columns(
         columns: Dataset name ("videos/length") to array; text as arrays made by `text_column`.
         facts: Attributes of the file, any JSON values.
     """
+    # DVC would take what a killed run left here for a part of data/trajectories.
+    clear_leftovers(path)
     with appearing(path) as temporary, h5py.File(temporary, "w", libver="latest") as file:
         file.attrs["kind"] = kind
         file.attrs["facts"] = json.dumps(facts, sort_keys=True, ensure_ascii=False)
@@ -44,21 +46,26 @@ def read_columns(path: Path, kind: str, stage: str) -> tuple[dict[str, NDArray[A
     Raises:
         DataError: If it is missing, damaged or of another kind.
     """
+    columns: dict[str, NDArray[Any]] = {}
+    facts: dict[str, Any] = {}
+
+    def keep(name: str, item: object) -> None:
+        if isinstance(item, h5py.Dataset):
+            columns[name] = item[()]
+
+    remedy = f"Run `dvc repro {stage}` to make it"
     try:
         with h5py.File(path, "r") as file:
             found = file.attrs.get("kind")
-            if found != kind:
-                raise DataError(path, f"holds {found!r}, not {kind!r}", f"Run `dvc repro {stage}` to make it")
-            columns: dict[str, NDArray[Any]] = {}
-
-            def keep(name: str, item: object) -> None:
-                if isinstance(item, h5py.Dataset):
-                    columns[name] = item[()]
-
-            file.visititems(keep)
-            return columns, json.loads(file.attrs["facts"])
-    except OSError as error:
-        raise DataError(path, f"cannot be read ({error})", f"Run `dvc repro {stage}` to make it") from error
+            if found == kind:
+                file.visititems(keep)
+                facts = json.loads(file.attrs["facts"])
+    # HDF5 has no checksums of numbers here: of damage it says one of these, and so do the texts inside.
+    except (OSError, RuntimeError, KeyError, ValueError) as error:
+        raise DataError(path, f"cannot be read ({error})", remedy) from error
+    if found != kind:
+        raise DataError(path, f"holds {found!r}, not {kind!r}", remedy)
+    return columns, facts
 
 
 def text_column(values: Sequence[str]) -> NDArray[np.bytes_]:

@@ -7,7 +7,6 @@ output depends on the number of workers.
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -17,6 +16,7 @@ from typing import Any, Protocol, TypeVar
 
 from datasets.command_line import progress
 from datasets.errors import DataError
+from datasets.processes import cores
 from pipeline import places
 from pipeline.params import ExecutorParams
 
@@ -34,6 +34,7 @@ _LOCAL = {
     # images then waits for fresh pages at every frame (kcf on 205 clips: 13.4 s, and 10.3 s with these lines).
     "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": str(1 << 29),
     "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": str(1 << 28),
+    "distributed.worker.preload": ["pipeline.worker"],
     # The sampling of every worker's stack, a hundred times a second.
     "distributed.worker.profile.enabled": False,
     # A process that died is forgotten where its successor has not reported by then: see `_keep`.
@@ -100,11 +101,6 @@ def executor(
         workers = 0
     with ExitStack() as stack:
         yield partial(_on, _client(params, max(workers, 1), threads, stack))
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _here(

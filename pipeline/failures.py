@@ -1,4 +1,4 @@
-"""Why videos failed: the whole tracebacks, which the journal keeps."""
+"""Why videos failed in a teacher's latest run: the whole tracebacks, which the journal keeps."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ import tyro
 from datasets.command_line import run_only_command
 from datasets.errors import DataError
 from pipeline import places
+from pipeline.journal import unusable
+from pipeline.trajectories import Status
 
 
 @dataclass(frozen=True)
 class Command:
-    """Show the videos on which a teacher failed, with the traceback of each.
+    """Show the videos on which a teacher failed in its latest run, with the traceback of each.
 
     Example:
         python -m pipeline.failures kcf
@@ -35,7 +37,7 @@ class Command:
         path = places.JOURNAL / f"{self.teacher}.sqlite"
         failures = [{"video": v, "error": e, "traceback": t} for v, e, t in failed(path)]
         if self.json:
-            print(json.dumps(failures, indent=1))
+            print(json.dumps(failures, indent=1, ensure_ascii=False))
             return 0
         for failure in failures:
             print(f"{failure['video']}: {failure['error']}\n{failure['traceback']}")
@@ -47,17 +49,21 @@ def failed(path: Path) -> list[tuple[str, str, str]]:
     """The failures in a journal: (video, error, traceback), by video.
 
     Raises:
-        DataError: If there is no journal there.
+        DataError: If there is no journal there, or it cannot be read.
     """
     if not path.is_file():
         raise DataError(
             path, "there is no journal", "Run `dvc repro` first, and name a teacher of params.yaml"
         )
-    with closing(sqlite3.connect(path)) as connection:
-        rows = connection.execute(
-            "select video, error, traceback from outcome where status = 2 order by video"
-        )
-        return [(str(video), str(error), str(trace)) for video, error, trace in rows]
+    try:
+        with closing(sqlite3.connect(path)) as connection:
+            rows = connection.execute(
+                "select video, error, traceback from outcome where status = ? order by video",
+                (int(Status.FAILED),),
+            )
+            return [(str(video), str(error), str(trace)) for video, error, trace in rows]
+    except sqlite3.Error as error:
+        raise unusable(path, error) from error
 
 
 if __name__ == "__main__":

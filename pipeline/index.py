@@ -21,11 +21,13 @@ from datasets import open_dataset
 from datasets.boxes import Boxes
 from datasets.command_line import run_only_command
 from datasets.errors import DataError
+from datasets.processes import cores
+from datasets.spec import parse_spec
 from datasets.synthetic import write_synthetic
 from datasets.video import Video
 from pipeline import places
 from pipeline.columns import column_text, read_columns, text_column, write_columns
-from pipeline.executor import cores, executor
+from pipeline.executor import executor
 from pipeline.params import Params, read_params
 from pipeline.source import read_annotations
 from teachers import registry
@@ -132,9 +134,8 @@ class Index:
 def make_index(params: Params) -> Index:
     """Read the annotation of every video of `params.dataset`, writing procedural videos first where asked."""
     if params.dataset.kind == "synthetic":
-        write_synthetic(
-            params.dataset.root, params.synthetic, workers=params.executor.workers or cores(), progress=True
-        )
+        root = parse_spec(params.dataset.spec).root  # with the home folder where '~' stands
+        write_synthetic(root, params.synthetic, workers=params.executor.workers or cores(), progress=True)
     dataset = open_dataset(params.dataset.spec, params.dataset.exclude)
     if not len(dataset):
         raise DataError(
@@ -150,8 +151,8 @@ def make_index(params: Params) -> Index:
         shown = "\n  ".join(str(error) for error in broken[:10]) + ("\n  ..." if len(broken) > 10 else "")
         raise DataError(
             dataset.root,
-            f"{len(broken)} of {len(rows)} videos cannot be read:\n  {shown}\n",
-            "Mend them, or name them in the file dataset.exclude",
+            f"{len(broken)} of {len(rows)} videos cannot be read",
+            f"Mend them, or name them in the file dataset.exclude:\n  {shown.removesuffix('.')}",
         )
     good = [row for row in rows if not isinstance(row, DataError)]
     return Index.of(params.dataset.spec, [video for video, _ in good], [digest for _, digest in good])

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout
 
+from datasets.errors import DataError
 from pipeline.follow import Outcome
 from pipeline.trajectories import Status, Trajectory
 
@@ -51,6 +52,12 @@ class Entry:
         return self.stop_below is not None and stop_below is not None and stop_below >= self.stop_below
 
 
+def unusable(path: Path, error: sqlite3.Error) -> DataError:
+    """The error of a journal that SQLite cannot read or write."""
+    remedy = "Make room there; if it is the file that is damaged, remove it: its videos are tracked again"
+    return DataError(path, f"this journal cannot be used ({error})", remedy)
+
+
 class Journal:
     """The rows of one recipe. Use `Journal.opened`.
 
@@ -66,7 +73,11 @@ class Journal:
     @classmethod
     @contextmanager
     def opened(cls, path: Path, recipe: str) -> Iterator[Journal]:
-        """Open a journal for writing; a second process waits until the first one ends or dies."""
+        """Open a journal for writing; a second process waits until the first one ends or dies.
+
+        Raises:
+            DataError: If it is no journal, or the disk takes no more.
+        """
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path.with_suffix(".lock"))
         try:
@@ -80,8 +91,15 @@ class Journal:
                 connection.execute("pragma synchronous = normal")
                 connection.execute(_SCHEMA)
                 yield cls(connection, recipe)
+        except sqlite3.Error as error:
+            raise unusable(path, error) from error
         finally:
             lock.release()
+
+    def forget_failures(self) -> None:
+        """Remove the rows of all failures, of any recipe: they answer for nothing, and those of this run are wanted."""
+        with self._connection:
+            self._connection.execute("delete from outcome where status = ?", (int(Status.FAILED),))
 
     def entries(self) -> Iterator[tuple[str, Entry]]:
         """All rows of the recipe: (video, entry)."""

@@ -22,7 +22,7 @@ from pipeline import places
 from pipeline.executor import executor
 from pipeline.index import Index
 from pipeline.params import POOL, Params, read_params
-from pipeline.select import Selection, read_trajectories
+from pipeline.select import Selection, read_selection, read_trajectories, refuse_outdated
 from pipeline.source import read_unchanged
 from pipeline.trajectories import Trajectories
 
@@ -152,8 +152,10 @@ class Command:
     def run(self) -> int:
         """Write frames.h5 and the sets."""
         params = read_params(self.params)
-        index, selection = Index.read(), Selection.read()
+        index = Index.read()
+        selection = read_selection(index)
         trajectories = read_trajectories(selection.teachers, index)
+        refuse_outdated(selection, index, trajectories)
         write_frames(places.FRAMES, params, index, selection)
         pools = {**{name: [name] for name in selection.teachers}, POOL: selection.teachers}
         for pool, teachers in pools.items():

@@ -18,6 +18,8 @@ POOL = "P"
 """Name of the pool of all teachers, as in the paper's T_P."""
 
 Share = Annotated[float, Field(ge=0, lt=1)]
+MOST = 2**63 - 1
+"""What a whole number of a transfer set can hold."""
 
 
 class Section(BaseModel):
@@ -69,10 +71,10 @@ class SelectParams(Section):
     betas: tuple[Share, ...] = (0.5, 0.6, 0.7, 0.8, 0.9)
     absent: Literal["fail", "ignore"] = "fail"
     """Whether a frame without the target fails the trajectory (the literal reading) or does not count."""
-    window_length: int = Field(32, ge=2)
-    window_stride: int = Field(10, ge=1)
-    windows_per_video: int = Field(5, ge=1)
-    seed: int = Field(0, ge=0)
+    window_length: int = Field(32, ge=2, le=MOST)
+    window_stride: int = Field(10, ge=1, le=MOST)
+    windows_per_video: int = Field(5, ge=1, le=MOST)
+    seed: int = Field(0, ge=0, le=MOST)
 
     @field_validator("betas")
     @classmethod
@@ -81,6 +83,11 @@ class SelectParams(Section):
             raise ValueError("at least one β is needed")
         if list(betas) != sorted(set(betas)):
             raise ValueError("write each β once, the smallest first")
+        # The names of files and of metrics hold six digits of it.
+        written = [f"{beta:g}" for beta in betas]
+        if len(set(written)) < len(written):
+            twice = next(text for text in written if written.count(text) > 1)
+            raise ValueError(f"two β are both written {twice}: their transfer sets would have one name")
         return betas
 
 
@@ -88,9 +95,9 @@ class PackParams(Section):
     """How the pixels of the windows are kept; see docs/transfer-set-format.md."""
 
     pixels: Literal["region", "source"] = "region"
-    window_scale: float = Field(2.6, ge=1.5)
+    window_scale: float = Field(2.6, ge=1.5, allow_inf_nan=False)
     """Side of the kept region in sides of the target; the student sees 1.5."""
-    oversampling: float = Field(1.125, gt=0)
+    oversampling: float = Field(1.125, gt=0, allow_inf_nan=False)
     """Kept pixels per pixel that the student sees."""
     quality: int = Field(85, ge=1, le=100)
     """JPEG quality of `region`; `source` keeps the source files' own bytes."""
@@ -151,6 +158,9 @@ class Params(Section):
                 )
             if str(name) in (POOL, "pool"):
                 raise ValueError(f"{name!r} is the name of the pool of all teachers: choose another")
+            options = teachers[name]
+            if options is not None and not isinstance(options, dict):
+                raise ValueError(f"{name}: {options!r} is no mapping of options: write {name}: {{}} for none")
         return {name: {"use": name, **(options or {})} for name, options in teachers.items()}
 
     @model_validator(mode="after")
@@ -181,6 +191,8 @@ def read_params(path: Path = places.PARAMS) -> Params:
     """
     try:
         text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(path, f"is not UTF-8 text ({error})", "Save it as UTF-8") from error
     except OSError as error:
         raise DataError(
             path, f"cannot be read ({error})", "Run from the folder that holds params.yaml"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pipeline.executor import cores
+from datasets.processes import cores
 from pipeline.params import ExecutorParams
 from teachers import registry
 from teachers.options import TeacherConfigError

@@ -19,6 +19,7 @@ from blake3 import blake3
 from numpy.typing import NDArray
 
 from datasets.command_line import run_only_command
+from datasets.errors import DataError
 from pipeline import places
 from pipeline.columns import read_columns, write_columns
 from pipeline.index import Index
@@ -93,15 +94,9 @@ class Selection:
 
 def select(index: Index, trajectories: Mapping[str, Trajectories], params: SelectParams) -> Selection:
     """Apply β and cut windows."""
-    lowest = {
-        policy: np.stack(
-            [lowest_overlap(index, t, ignore=policy == "ignore") for t in trajectories.values()], axis=1
-        )
-        for policy in ("fail", "ignore")
-    }
-    betas = np.array(params.betas)[:, None, None]
-    positive = lowest[params.absent][None] > betas
-    other = lowest["ignore" if params.absent == "fail" else "fail"][None] > betas
+    ignore = params.absent == "ignore"
+    positive = _positive(index, trajectories, params.betas, ignore=ignore)
+    other = _positive(index, trajectories, params.betas, ignore=not ignore)
     kept = np.flatnonzero(positive[0].any(axis=1))
     starts = [window_starts(index.names[v], int(index.lengths[v]), params) for v in kept]
     return Selection(
@@ -114,6 +109,15 @@ def select(index: Index, trajectories: Mapping[str, Trajectories], params: Selec
         window_video=np.repeat(kept, [len(s) for s in starts]).astype(np.int64),
         window_start=np.concatenate([*starts, np.empty(0, np.int64)]),
     )
+
+
+def _positive(
+    index: Index, trajectories: Mapping[str, Trajectories], betas: tuple[float, ...], *, ignore: bool
+) -> NDArray[np.bool_]:
+    """Which trajectories are positive at which β, bool (B, V, K); absent frames fail them, or are ignored."""
+    lowest = np.stack([lowest_overlap(index, t, ignore=ignore) for t in trajectories.values()], axis=1)
+    positive: NDArray[np.bool_] = lowest[None] > np.array(betas)[:, None, None]
+    return positive
 
 
 def lowest_overlap(index: Index, trajectories: Trajectories, *, ignore: bool) -> NDArray[np.float64]:
@@ -157,6 +161,33 @@ def window_starts(name: str, length: int, params: SelectParams) -> NDArray[np.in
     # Ordering by a hash, and not NumPy's generators: their streams may change between versions of NumPy.
     drawn = sorted(candidates, key=lambda start: blake3(f"{params.seed}/{name}/{start}".encode()).digest(8))
     return np.sort(np.array(drawn[: params.windows_per_video], np.int64))
+
+
+def read_selection(index: Index) -> Selection:
+    """The selection that the stage left.
+
+    Raises:
+        DataError: If it is missing, damaged, or of other videos.
+    """
+    selection = Selection.read()
+    if selection.dataset != index.fingerprint:
+        raise DataError(places.SELECTION, "this selection is of another index", "Run `dvc repro`")
+    return selection
+
+
+def refuse_outdated(selection: Selection, index: Index, trajectories: Mapping[str, Trajectories]) -> None:
+    """See that a selection is of these trajectories: of others, its windows would hold boxes of other frames.
+
+    Raises:
+        DataError: If a teacher was tracked with another outcome since.
+    """
+    ignore = selection.params.absent == "ignore"
+    positive = _positive(index, trajectories, selection.betas, ignore=ignore)
+    changed = np.flatnonzero((positive != selection.positive).any(axis=(0, 1)))
+    if len(changed):
+        name = selection.teachers[changed[0]]
+        problem = f"this selection is of other trajectories of {name} than {places.trajectories(name)}"
+        raise DataError(places.SELECTION, problem, "Run `dvc repro`")
 
 
 def read_trajectories(teachers: list[str], index: Index) -> dict[str, Trajectories]:

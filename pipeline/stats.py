@@ -19,7 +19,7 @@ from pipeline import formats, places
 from pipeline.index import Index
 from pipeline.paper import RULE
 from pipeline.params import SelectParams
-from pipeline.select import Selection, read_trajectories, select
+from pipeline.select import Selection, read_selection, read_trajectories, refuse_outdated, select
 from pipeline.table1 import Cell, table1
 from pipeline.trajectories import Status, Trajectories
 
@@ -62,13 +62,12 @@ def tracked_pool(
         teachers: Some of the teachers, which then are the pool.
 
     Raises:
-        DataError: If the stages have not run, or there is no such teacher.
+        DataError: If the stages have not run, or one of them not since what it uses changed, or there is no such
+            teacher.
         ValueError: If a β is below what the teachers were tracked for.
     """
     index = Index.read()
-    selection = Selection.read()
-    if selection.dataset != index.fingerprint:
-        raise DataError(places.SELECTION, "this selection is of another index", "Run `dvc repro`")
+    selection = read_selection(index)
     unknown = [name for name in teachers or [] if name not in selection.teachers]
     if unknown:
         problem = f"there is no teacher {unknown[0]!r} among {', '.join(selection.teachers)}"
@@ -77,6 +76,7 @@ def tracked_pool(
         )
     trajectories = read_trajectories(list(teachers or selection.teachers), index)
     if betas is None and absent is None and teachers is None:
+        refuse_outdated(selection, index, trajectories)
         return Pool(index, trajectories, selection)
     wanted = wanted_params(selection.params, betas, absent)
     for name, trajectory in trajectories.items():

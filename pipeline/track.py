@@ -64,6 +64,7 @@ def track(name: str, params: Params, index: Index) -> Trajectories:
     with Journal.opened(
         places.JOURNAL / f"{name}.sqlite", recipe(wanted, teacher.version, options)
     ) as journal:
+        journal.forget_failures()
         # A recorded teacher's folder may have changed since, and reading it again costs nothing.
         if teacher.needs_images:
             for video, entry in journal.entries():

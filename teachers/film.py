@@ -13,8 +13,7 @@ import numpy as np
 
 from datasets.boxes import is_valid
 from datasets.command_line import progress
-from datasets.errors import DataError
-from datasets.mp4 import write_mp4
+from datasets.mp4 import FPS, write_mp4
 from teachers.base import TeacherError
 
 if TYPE_CHECKING:
@@ -30,9 +29,6 @@ Colour = tuple[int, int, int]
 
 TARGET, TRACKER, TEXT = (80, 200, 80), (0, 140, 255), (255, 255, 255)
 """The ground truth is green, the tracker's box orange."""
-
-_FASTEST = 1000.0
-"""Frames per second: MPEG-4 counts time in parts of a second that 16 bits can number."""
 
 _FAR = 1e6
 """Pixels; a box that leaves the image by more is drawn as if it left by this: OpenCV draws with 32-bit integers."""
@@ -59,14 +55,14 @@ class Filming:
         """See that a film can be made as asked, before anything is tracked.
 
         Raises:
-            ValueError: If `out` is no MP4 or is a folder, or `fps` not positive or too large.
+            ValueError: If `out` is no MP4 or is a folder, or `fps` too small or too large.
         """
         if self.out.suffix.lower() != ".mp4":
             raise ValueError(f"--out {self.out}: the file is an MP4, so give it a name that ends in .mp4")
         if self.out.is_dir():
             raise ValueError(f"--out {self.out}: this is a folder; give the name of a file")
-        if not 0 < self.fps <= _FASTEST:
-            raise ValueError(f"--fps {self.fps}: give a positive number, at most {_FASTEST:g}")
+        if not FPS[0] <= self.fps <= FPS[1]:
+            raise ValueError(f"--fps {self.fps}: give a number from {FPS[0]:g} to {FPS[1]:g}")
 
     def film(self, run: Run, images: Iterator[Image]) -> bool:
         """Write the images of a run, and say on stderr where its tracker failed.
@@ -84,12 +80,6 @@ class Filming:
         except TeacherError as error:
             print(f"{run.name} failed: {error}", *getattr(error, "__notes__", ()), sep="\n", file=sys.stderr)
             return False
-        except OSError as error:
-            raise DataError(
-                self.out,
-                f"the film cannot be written at {self.fps:g} frames per second ({error})",
-                "Name a file in a folder that can be written to, and a plain --fps such as 25",
-            ) from error
         return True
 
     def tell(self, figures: DataclassInstance) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -175,6 +176,19 @@ def test_command_line(
     assert "Traceback" not in captured.err
 
 
+def test_names_are_printed_as_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """ ":train:" is an emoji to rich, "[red]" a colour, and "[/]" an error."""
+    root = tmp_path / "[red]x" / "[/]"
+    write_got10k(root, {"[b]A": 3})
+    spec = f"got10k:{root}:train"
+    assert Audit(spec, workers=1).run() == 0
+    assert f"{spec}: 1 videos, no defect" in capsys.readouterr().out.replace("\n", "")
+    (root / "train" / "[b]A" / "absence.label").write_text("0\n1\n0\n")
+    assert Audit(spec, workers=1).run() == 1
+    said = capsys.readouterr().out
+    assert "[b]A" in said and f"{spec}: 1 defect in 1 of 1 videos" in said.replace("\n", "")
+
+
 def test_real_folders(real_data: Path) -> None:
     clips = open_dataset(f"got10k:{real_data / 'got10k_layout'}")
     clips.names = clips.names[::4]  # decoding all of them takes several seconds
@@ -189,3 +203,13 @@ def test_real_folders(real_data: Path) -> None:
     # Two sequences of OTB end with a box of zeros.
     zeros = defects(real_data / "annotations" / "OTB100", "annotations")
     assert set(zeros) == {("Board", "invalid-box"), ("Twinnings", "invalid-box")}
+
+
+def test_as_many_workers_as_cores_that_it_may_use() -> None:
+    """Not as many as the machine has: in a container that may be a hundred."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        assert Audit("got10k:x").workers == 1
+    finally:
+        os.sched_setaffinity(0, before)

@@ -10,8 +10,10 @@ import pytest
 from tiny_videos import rows, write_got10k, write_images
 
 from datasets import open_dataset
+from datasets.audit import audit
 from datasets.errors import DataError
 from datasets.results import ResultsFolder, write_results
+from pipeline.source import opened, read_annotations
 
 
 def groundtruth(text: str | bytes) -> Callable[[Path], str]:
@@ -307,6 +309,7 @@ def test_refused_with_file_row_value_and_remedy(case: str, tmp_path: Path) -> No
         ("lasot:{root}/empty", "no folder here holds a groundtruth.txt"),
         ("vot:{root}/good", "Give {root}/good/train as the root"),
         ("annotations:{root}/empty", "the folder holds no NAME.txt"),
+        ("got10k:~nobody-of-this-name/x", "Could not determine home directory. Write the folder in full"),
     ],
 )
 def test_specs_that_name_no_dataset(spec: str, message: str, tmp_path: Path) -> None:
@@ -316,6 +319,36 @@ def test_specs_that_name_no_dataset(spec: str, message: str, tmp_path: Path) -> 
     with pytest.raises(ValueError) as caught:
         open_dataset(spec.format(root=tmp_path))
     assert message.format(root=tmp_path) in str(caught.value)
+
+
+@pytest.mark.parametrize("harm", ["dangling image", "image loop", "long name"])
+def test_what_the_system_refuses_is_one_videos_fault(harm: str, tmp_path: Path) -> None:
+    folder = write_got10k(tmp_path, {"A": 3, "B": 3})
+    said, image = "cannot be read", folder / "B" / "00000002.jpg"
+    if "image" in harm:
+        image.unlink()
+        image.symlink_to("nowhere.jpg" if harm == "dangling image" else image.name)
+    else:
+        said = "File name too long"
+        (folder / "list.txt").write_text(f"A\n{'B' * 300}\n")
+    spec = f"got10k:{tmp_path}:train"
+    names = open_dataset(spec).names
+    good, bad = read_annotations(spec, None, names)
+    assert not isinstance(good, DataError) and good[0].name == "A"
+    assert isinstance(bad, DataError)
+    assert said in str(bad) and names[1] in str(bad) and "exclude" in str(bad)
+    kinds = {(defect.video, defect.kind) for defect in audit(open_dataset(spec))}
+    assert kinds <= {(names[1], "annotation"), (names[1], "bad-image")} and kinds
+    opened.cache_clear()
+
+
+def test_files_that_macos_adds_are_no_annotations(tmp_path: Path) -> None:
+    for folder in (tmp_path / "plain", tmp_path / "uav" / "anno" / "UAV123"):
+        folder.mkdir(parents=True)
+        (folder / "bike1.txt").write_text("1,1,5,5\n")
+        (folder / "._bike1.txt").write_bytes(b"\0\5\x16\7")
+    for spec in (f"annotations:{tmp_path / 'plain'}", f"uav123:{tmp_path / 'uav'}"):
+        assert open_dataset(spec).names == ("bike1",)
 
 
 def test_exclusion_lists(tmp_path: Path) -> None:

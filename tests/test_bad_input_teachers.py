@@ -284,9 +284,9 @@ def video(tmp_path):
     [
         ({"name": "crst"}, "did you mean csrt"),
         ({"out": "x.avi"}, "ends in .mp4"),
-        ({"fps": 0}, "give a positive number"),
-        ({"fps": "inf"}, "--fps inf: give a positive number, at most 1000"),
-        ({"fps": "123.4567"}, "x.mp4: the film cannot be written at 123.457 frames per second"),
+        ({"fps": 0}, "--fps 0.0: give a number from 0.1 to 1000"),
+        ({"fps": "inf"}, "--fps inf: give a number from 0.1 to 1000"),
+        ({"fps": "123.4567"}, "x.mp4: this OpenCV cannot write it as MPEG-4 of 123.457 frames per second"),
         ({"out": "clip/folder.mp4"}, "clip/folder.mp4: this is a folder"),
         ({"options": ["padding"]}, "'padding': write key=value"),
         ({"options": ["=3"]}, "'=3': write key=value"),

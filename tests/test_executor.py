@@ -108,3 +108,14 @@ def test_a_cluster_without_any_process_gets_one_again(monkeypatch):
         )  # as where its process died while it was being started: nobody starts another
         found = dict(run(square, [2, 3], [1, 1], "square", "numbers"))
     assert [found[n][0] for n in range(2)] == [4, 9]
+
+
+def what_ctrl_c_does(_: int) -> object:
+    return signal.getsignal(signal.SIGINT)
+
+
+def test_ctrl_c_is_left_to_the_process_that_started_the_workers():
+    """Else each of them, if it hears it before it is ended, writes a traceback beside the one line "interrupted"."""
+    with executor(ExecutorParams(workers=2), 2) as run:
+        found = dict(run(what_ctrl_c_does, [0, 1], [1, 1], "ask", "items"))
+    assert found == {0: signal.SIG_IGN, 1: signal.SIG_IGN}

@@ -1,17 +1,21 @@
 """The pack stage: sets that agree with the selection, and the same bytes for any number of workers."""
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from datasets.errors import DataError
 from datasets.transfer.reader import TransferReader
 from datasets.transfer.validate import validate
-from pipeline import pack, places
+from pipeline import pack, places, stats
+from pipeline.follow import failure
 from pipeline.index import Index, make_index
 from pipeline.params import read_params
 from pipeline.select import read_trajectories, select
 from pipeline.track import track
+from pipeline.trajectories import Trajectories
 
 
 @pytest.fixture
@@ -71,6 +75,23 @@ def test_sets_hold_the_selected_windows_with_the_positive_teachers_boxes(selecte
                             np.testing.assert_array_equal(window.teacher[:, k], run.boxes[frames])
                         else:
                             assert np.isnan(window.teacher[:, k]).all()
+
+
+def test_an_outdated_selection_is_refused(selected):
+    """Else windows would hold boxes of other frames, or of other videos."""
+    index, trajectories, selection = selected
+    changed = trajectories["mosse"]
+    v = int(np.flatnonzero(selection.positive[0, :, 0])[0])
+    cut = [changed[u] if u != v else failure("lost") for u in range(len(index))]
+    Trajectories.of("mosse", index.fingerprint, 0.3, cut).write(places.trajectories("mosse"))
+    for command in (pack.Command(), stats.Command()):
+        with pytest.raises(DataError, match=r"of other trajectories of mosse than .*mosse\.h5"):
+            command.run()
+    replace(selection, dataset="other").write(places.SELECTION)
+    for command in (pack.Command(), stats.Command()):
+        with pytest.raises(DataError, match="of another index"):
+            command.run()
+    assert not places.TRANSFER.exists()
 
 
 def test_two_workers_write_the_same_bytes_as_one(selected, workspace):

@@ -58,6 +58,13 @@ def test_a_teacher_uses_the_tracker_of_its_name_unless_told_otherwise(tmp_path):
         ({"select": {"window_length": "long"}}, ["select.window_length = 'long'", "integer"]),
         ({"teachers": {}}, ["teachers"]),
         ({"teachers": ["kcf"]}, ["teachers", "mapping"]),
+        ({"teachers": {"kcf": "fast"}}, ["teachers", "kcf: 'fast' is no mapping", "write kcf: {} for none"]),
+        ({"teachers": {"kcf": [1]}}, ["kcf: [1] is no mapping"]),
+        ({"select": {"betas": [0.5, 0.50000001]}}, ["select.betas", "both written 0.5"]),
+        ({"select": {"seed": 2**63}}, ["select.seed = 9223372036854775808", "less than or equal"]),
+        ({"select": {"window_stride": 2**63}}, ["select.window_stride"]),
+        ({"pack": {"window_scale": float("inf")}}, ["pack.window_scale = inf", "finite"]),
+        ({"pack": {"oversampling": float("nan")}}, ["pack.oversampling = nan"]),
         ({"teachers": {"P": {}}}, ["'P'", "pool of all teachers"]),
         ({"teachers": {"a/b": {}}}, ["'a/b'", "names files"]),
         ({"pack": {"window_scale": 1.0}}, ["pack.window_scale = 1.0", "1.5"]),
@@ -88,6 +95,12 @@ def test_broken_yaml_names_the_line(tmp_path):
     with pytest.raises(DataError, match="line 3") as caught:
         read_params(path)
     assert caught.value.row == 3
+
+
+def test_a_file_of_another_encoding_is_named(tmp_path):
+    (tmp_path / "params.yaml").write_bytes("dataset: {root: Größe}".encode("latin-1"))
+    with pytest.raises(DataError, match=r"params\.yaml: is not UTF-8 text"):
+        read_params(tmp_path / "params.yaml")
 
 
 def test_a_missing_file_says_where_to_run(tmp_path):

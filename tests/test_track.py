@@ -20,6 +20,7 @@ from odd_teachers import Still
 
 from datasets import open_dataset
 from datasets.boxes import overlap
+from datasets.errors import DataError
 from datasets.video import Video
 from pipeline import failures, places
 from pipeline.follow import follow
@@ -175,6 +176,27 @@ def test_failures_are_tried_again(prepared):
         connection.execute("update outcome set error = 'stale', traceback = 'stale' where status = 2")
     _, again = prepared("odd_teachers:Raising", stop_below=None)
     assert again.errors == first.errors
+
+
+def test_failures_of_former_options_are_not_shown(prepared, capsys):
+    prepared("odd_teachers:Raising", stop_below=None)
+    prepared("odd_teachers:Still", stop_below=None)
+    assert failures.Command("t", json=True).run() == 0
+    assert json.loads(capsys.readouterr().out) == []
+
+
+def test_a_journal_that_is_none_is_named(prepared):
+    path = places.JOURNAL / "t.sqlite"
+    path.parent.mkdir(parents=True)
+    path.write_text("This is no database. " * 100)
+    for use in (lambda: prepared("odd_teachers:Still"), failures.Command("t").run):
+        with pytest.raises(DataError, match=f"{path}: this journal cannot be used .* remove it"):
+            use()
+
+
+def test_a_journal_on_a_full_disk_is_named(prepared, small_files):
+    with pytest.raises(DataError, match=r"t\.sqlite: this journal cannot be used .* Make room"):
+        prepared("odd_teachers:Still")
 
 
 def test_a_killed_run_goes_on_where_it_was(prepared, workspace, tmp_path):

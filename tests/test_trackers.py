@@ -631,7 +631,7 @@ def test_the_first_box_is_enough_for_a_look(small_videos, weights, tmp_path, cap
         ({"--tracker": "trasfust"}, "TRASFUST has no teachers"),
         ({"--out": "out.avi"}, "ends in .mp4"),
         ({"--out": "films.mp4"}, "this is a folder"),
-        ({"--fps": "0"}, "positive"),
+        ({"--fps": "0"}, "give a number from 0.1 to 1000"),
         ({"--weights": "nowhere.safetensors"}, "nowhere.safetensors"),
         ({"--video": "nowhere"}, "nowhere"),
     ],

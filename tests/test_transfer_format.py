@@ -14,13 +14,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from transfer_samples import LENGTH, content, make_video, write_sample
+from PIL import Image
+from transfer_samples import LENGTH, content, make_video, textured, write_sample
 
+from datasets import images
 from datasets.boxes import overlap
 from datasets.errors import DataError
+from datasets.image_integrity import inspect_image
 from datasets.transfer.encoding import Encoding, FrameBlock, encode_video, row_digest
 from datasets.transfer.format import ARRAYS, FRAMES_ARRAYS, markdown
-from datasets.transfer.jpeg import decode
+from datasets.transfer.jpeg import decode, read_image
 from datasets.transfer.reader import TransferReader
 from datasets.transfer.record import TransferSet, best_teacher
 from datasets.transfer.validate import validate
@@ -208,6 +211,19 @@ def test_other_images_than_jpeg(tmp_path, suffix):
         encode_video(video, np.arange(2), Encoding(kind="source"))
     assert caught.value.path == video.frames[0]
     assert len(encode_video(video, np.arange(2), Encoding())) == 2
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_teachers_and_sets_see_the_same_pixels_whatever_exif_says(tmp_path, suffix):
+    """A phone's image, stored lying on its side: annotations and crops are of what is stored."""
+    path = tmp_path / f"1.{suffix}"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(textured(np.random.default_rng(0), 72, 50)).save(path, exif=exif)
+    tracked, (_, packed) = images.read_image(path), read_image(path)
+    assert tracked.shape == packed.shape == (50, 72, 3)
+    assert np.abs(tracked[..., ::-1].astype(int) - packed).max() <= 4
+    assert inspect_image(path).size == (72, 50)
 
 
 @pytest.mark.parametrize("keep", [0, 2, 300, -40])

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import shutil
+import signal
+from multiprocessing import get_context
 
 import h5py
 import numpy as np
@@ -212,6 +215,37 @@ def test_the_windows_that_are_whole_can_be_kept(sample, copy, tmp_path, alone):
             assert [bytes(a.jpeg(t)) for t in range(LENGTH)] == [bytes(b.jpeg(t)) for t in range(LENGTH)]
             np.testing.assert_array_equal(a.teacher, b.teacher)
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
+
+
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("make", [salvage, export])
+def test_what_a_killed_run_left_is_cleared_by_the_next(copy, tmp_path, make):
+    out = tmp_path / "rest.h5"
+    arguments = (copy, out, (), die) if make is salvage else (copy, out, die)
+    killed = get_context("fork").Process(target=make, args=arguments)
+    killed.start()
+    killed.join()
+    assert killed.exitcode == -signal.SIGKILL
+    assert [p for p in tmp_path.iterdir() if p.name.startswith(".rest.h5.")]
+    make(copy, out)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["rest.h5", "set"]
+    assert validate(out) == []
+
+
+def test_what_a_killed_repair_left_is_cleared_by_the_next(sample, copy):
+    """Its own temporary file is written after the last thing that it tells its caller, so here is one by hand."""
+    killed = get_context("fork").Process(target=int)
+    killed.start()
+    killed.join()
+    frames = copy.with_name("frames.h5")
+    left = frames.with_name(f".frames.h5.{platform.node()}-{killed.pid}.tmp")
+    left.write_bytes(b"half")
+    flip(frames, place_of(frames, "frames/data", 1))
+    repair(copy, [sample.parent.parent / "whole.h5"])
+    assert not left.exists() and validate(copy) == []
 
 
 def test_a_video_without_windows_left_is_left_out_and_an_empty_set_refused(copy, tmp_path):

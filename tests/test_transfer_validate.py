@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from transfer_samples import make_video, write_sample
 
 from datasets.command_line import run_command
-from datasets.transfer.command import Info, Validate
+from datasets.errors import DataError
+from datasets.transfer.command import Info, Validate, description
 from datasets.transfer.format import ARRAYS, FRAMES_ARRAYS
+from datasets.transfer.reader import TransferReader
 from datasets.transfer.seal import make_seal
 from datasets.transfer.structure import find_extents
 from datasets.transfer.validate import validate
@@ -199,6 +201,44 @@ def test_command_line(copy, capsys):
     assert json.loads(capsys.readouterr().out)[0]["where"] == "overlap/best, window 0"
     assert run_command(commands, "datasets", args=["info", str(copy) + "x"]) == 2
     assert "does not exist" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("bit", range(8))
+@pytest.mark.parametrize("array", ["frames/video", "frames/offset", "frames/size"])
+def test_damaged_tables_of_a_linked_file_are_told_and_never_followed(copy, array, bit):
+    frames = copy.with_name("frames.h5")
+    with h5py.File(frames) as file:
+        place = file[array].id.get_offset() + 5
+    data = bytearray(frames.read_bytes())
+    data[place] ^= 1 << bit
+    frames.write_bytes(data)
+    for pixels in (True, False):
+        (problem,) = validate(copy, pixels)
+        assert (problem.path, problem.where) == (frames, array)
+    for read in (TransferReader, description):
+        with pytest.raises(DataError, match=f"frames.h5: {array}: its .* changed"):
+            read(copy)
+
+
+def test_a_damaged_box_is_never_read(copy):
+    with h5py.File(copy) as file:
+        place = file["boxes/teacher"].id.get_offset() + 5
+    data = bytearray(copy.read_bytes())
+    data[place] ^= 1
+    copy.write_bytes(data)
+    for read in (TransferReader, description):
+        with pytest.raises(DataError, match=r"boxes/teacher: its .* repair` mends it"):
+            read(copy)
+
+
+def test_a_file_that_is_not_there_does_not_hide_what_is_wrong_with_others(copy, tmp_path, capsys):
+    edit(copy, "overlap/best", (0, 0), 9)
+    files = [str(copy), str(tmp_path / "absent.h5"), str(tmp_path), str(copy)]
+    assert run_command({"info": Info, "validate": Validate}, "datasets", args=["validate", *files]) == 1
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == 3 and "overlap/best, window 0" in said[0]
+    assert said[1] == f"{tmp_path / 'absent.h5'}: file: cannot be read (No such file or directory)"
+    assert said[2] == f"{tmp_path}: file: cannot be read (Is a directory)"
 
 
 def test_every_byte_of_the_seal_is_covered(sample):

@@ -12,6 +12,7 @@ from PIL import Image
 from transfer_samples import LENGTH, changed, content, make_video, write_sample
 
 import datasets.__main__ as command
+from datasets.errors import DataError
 from datasets.transfer.encoding import Encoding, encode_video
 from datasets.transfer.outlines import COLOURS, STROKES, TRUTH
 from datasets.transfer.reader import TransferReader
@@ -193,12 +194,21 @@ def test_the_command_and_what_it_refuses(sample, tmp_path, capsys, monkeypatch):
         (("--video", "Strasse"), "has no window of a video 'Strasse'. Name one of its 2, such as 'Straße'"),
         (("--video", "Straße", "--window", 0), "name windows or a video, not both"),
         (("--video", "Straße", "--out", "a.mp4"), "a film shows one window, not 3: name it with --window"),
-        (("--frames", 0), "--frames 0: give a positive number"),
-        (("--context", "nan"), "--context nan: give a positive number"),
+        (("--frames", 0), "--frames 0: give a number from 1 to 1000"),
+        (("--context", "nan"), "--context nan: give a number from 0.1 to 1000"),
+        (("--context", 1e-9), "--context 1e-09: give a number from 0.1 to 1000"),
+        (("--window", 1, "--out", "a.mp4", "--fps", "inf"), "--fps inf: give a number from 0.1 to 1000"),
+        (("--window", 1, "--out", "a.gif", "--fps", 1e-9), "--fps 1e-09: give a number from 0.1 to 1000"),
     ]:
         assert run(*arguments) == 2
         assert said in capsys.readouterr().err
     assert sorted(p.name for p in tmp_path.iterdir()) == ["P-0.5.png", "one.gif", "one.jpg"]
+
+
+def test_a_film_that_the_disk_has_no_room_for_is_refused(sample, tmp_path, small_files):
+    with TransferReader(sample) as reader, pytest.raises(DataError, match=r"film\.mp4: cannot be written"):
+        write_film(tmp_path / "film.mp4", reader, 3)
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_empty_set_has_nothing_to_show(sample, tmp_path, capsys, monkeypatch):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,12 +9,9 @@ from pathlib import Path
 from pydantic import ValidationError
 from tyro.conf import Positional
 
+from datasets.processes import cores
 from datasets.synthetic.options import SyntheticOptions
 from datasets.synthetic.writer import write_synthetic
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
 @dataclass(frozen=True)
@@ -35,7 +31,7 @@ class Synth:
     """How many videos."""
     seed: int = 0
     """Another seed gives other videos."""
-    workers: int = field(default_factory=_cores)
+    workers: int = field(default_factory=cores)
     """Processes that draw."""
     max_length: int | None = None
     """Cut videos after this many frames; default: lengths drawn like GOT-10k's (69 to 690, median 101)."""

@@ -16,7 +16,7 @@ from concurrent.futures import Future, as_completed
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from datasets.atomic import appearing
+from datasets.atomic import appearing, room_for
 from datasets.command_line import progress as progress_bar
 from datasets.errors import DataError
 from datasets.processes import worker_processes
@@ -53,7 +53,7 @@ def write_synthetic(
         overwrite: Replace synthetic videos of other options at this place.
 
     Raises:
-        DataError: If `root` holds anything else, or another process is writing there.
+        DataError: If `root` holds anything else, another process is writing there, or the disk is full.
         ValueError: If `workers` is below 1.
     """
     if workers < 1:
@@ -73,8 +73,9 @@ def write_synthetic(
         bar.disable |= not progress
         with bar:
             task = bar.add_task("synthetic", total=options.videos, completed=options.videos - len(missing))
-            for _ in _drawn(folder, missing, options, workers):
-                bar.advance(task)
+            with room_for(folder):
+                for _ in _drawn(folder, missing, options, workers):
+                    bar.advance(task)
         _sweep(folder)
         if not (folder / "list.txt").is_file():
             with appearing(folder / "list.txt") as path:
@@ -94,7 +95,10 @@ def _claim(root: Path, options: SyntheticOptions, *, overwrite: bool) -> None:
             return
         if not overwrite:
             problem = f"holds synthetic videos of other options: {_difference(found, content)}"
-            raise DataError(root, problem, "Give another folder, or --overwrite to replace these videos")
+            remedy = (
+                f"Give another folder, or remove {root} (`python -m datasets synth` has --overwrite for that)"
+            )
+            raise DataError(root, problem, remedy)
         _remove_videos(root / "train")
     elif any(root.iterdir()):
         problem = "is not empty and was not written by this generator"

@@ -27,7 +27,7 @@ from datasets.transfer.format import (
 )
 from datasets.transfer.pixels import open_checked
 from datasets.transfer.reader import open_pixels, read_attributes
-from datasets.transfer.seal import read_seal
+from datasets.transfer.seal import read_seal, read_whole
 from datasets.transfer.validate import Problem, describe, validate
 
 
@@ -76,13 +76,14 @@ class Validate:
         problems: list[Problem] = []
         checked: set[Path] = set()
         with progress("images") as bar:
-            for file in self.files:
+            for file in dict.fromkeys(self.files):
                 stored, count = (None, 0) if self.skip_pixels else _stored(file)
                 deep = stored is not None and stored not in checked
                 task = bar.add_task(file.name, total=count if deep else 0)
                 problems += validate(file, pixels=deep, advance=partial(bar.advance, task))
                 if stored is not None:
                     checked.add(stored)
+        problems = list(dict.fromkeys(problems))  # of a frames.h5 that several sets link to
         if self.json:
             print(json.dumps(describe(problems), indent=2, ensure_ascii=False))
         else:
@@ -98,13 +99,13 @@ def description(path: Path) -> dict[str, Any]:
     """What `info` prints.
 
     Raises:
-        DataError: If the file is none of this format, or cannot find its pixels.
+        DataError: If the file is none of this format, is damaged, or cannot find its pixels.
     """
     if not path.is_file():
         raise DataError(
             path, "does not exist", "Name a file that `dvc repro` made, as data/transfer/P-0.5.h5"
         )
-    seal = read_seal(path)
+    seal = read_whole(path)
     with open_checked(path, (FORMAT, FRAMES_FORMAT)) as file:
         facts: dict[str, Any] = {
             "file": str(path),
@@ -181,10 +182,11 @@ def _pixels(tables: dict[str, Any], rows: NDArray[np.int64] | None = None) -> di
 
 
 def _show(facts: dict[str, Any]) -> None:
-    console = Console()
+    # A name may hold what rich takes for markup, and ":train:" would become a picture of one.
+    console = Console(markup=False, emoji=False)
     for name, value in facts.items():
         if not isinstance(value, dict):
-            console.print(f"{name}: {value}", markup=False, highlight=False, soft_wrap=True)
+            console.print(f"{name}: {value}", highlight=False, soft_wrap=True)
             continue
         table = Table(title=name, title_justify="left", box=None, show_header=False)
         for key, item in value.items():

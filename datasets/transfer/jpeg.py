@@ -45,7 +45,7 @@ def is_jpeg(data: bytes) -> bool:
 
 
 def read_image(path: Path) -> tuple[bytes, RGB]:
-    """Read an image file: its bytes, and its pixels as uint8 (H, W, 3), RGB.
+    """Read an image file: its bytes, and its pixels as uint8 (H, W, 3), RGB; EXIF orientation is ignored.
 
     JPEG is decoded by libjpeg-turbo; PNG, BMP and what else OpenCV knows, by OpenCV.
 
@@ -57,7 +57,8 @@ def read_image(path: Path) -> tuple[bytes, RGB]:
     except OSError as error:
         raise DataError(path, f"the image cannot be read ({error.strerror})", _REMEDY) from error
     if not is_jpeg(data):
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB) if data else None
+        flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
         if pixels is None:
             raise DataError(path, f"{len(data)} bytes that are no image", _REMEDY)
         return data, np.asarray(pixels, dtype=np.uint8)

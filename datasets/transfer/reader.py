@@ -24,7 +24,7 @@ from datasets.errors import DataError
 from datasets.transfer.format import ARRAYS, ATTRIBUTES, FORMAT, FRAMES_FORMAT
 from datasets.transfer.pixels import Pixels, array_in, load_frames, open_checked
 from datasets.transfer.record import Provenance, TransferSet
-from datasets.transfer.seal import read_seal
+from datasets.transfer.seal import read_seal, read_whole
 from datasets.transfer.window import Window
 
 _PATHLIKE = {"", ".", ".."}
@@ -43,8 +43,7 @@ class TransferReader:
 
     Args:
         path: The set. Its frames.h5 is looked for beside this path, and, where the path is a symbolic link,
-            beside
-            the link's target.
+            beside the link's target.
 
     Attributes:
         path: As given.
@@ -53,9 +52,9 @@ class TransferReader:
         pixels: The stored JPEG files.
 
     Raises:
-        DataError: If the file is no transfer set of this version, was cut, or its pixels are missing or
-            those of
-            another build.
+        DataError: If the file is no transfer set of this version, it or its frames.h5 was cut or damaged (of the
+            images themselves, those that are asked for are looked at, when they are), or its pixels are missing or
+            those of another build.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -64,7 +63,7 @@ class TransferReader:
             raise DataError(
                 self.path, "does not exist", "Name a file that `dvc repro` made, as data/transfer/P-0.5.h5"
             )
-        read_seal(self.path)
+        read_whole(self.path)
         with open_checked(self.path, (FORMAT,)) as file:
             self.attributes = read_attributes(self.path, file)
             tables = load_set(self.path, file)
@@ -205,6 +204,7 @@ def open_pixels(path: Path, file: h5py.File) -> Pixels:
     target = linked_frames(path, file)
     if target is None:
         return Pixels(path, *load_frames(path, file))
+    read_whole(target)
     with open_checked(target, (FRAMES_FORMAT,)) as frames:
         return Pixels(target, *load_frames(target, frames))
 

@@ -7,7 +7,6 @@ byte, and takes the damaged one's place by rename, so nothing is written through
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -18,7 +17,7 @@ import numpy as np
 import tyro
 from numpy.typing import NDArray
 
-from datasets.atomic import appearing
+from datasets.atomic import appearing, clear_leftovers, scratch_folder
 from datasets.command_line import progress
 from datasets.errors import DataError
 from datasets.transfer.format import FORMAT, FRAMES_FORMAT
@@ -130,6 +129,7 @@ def _repair(path: Path, others: Sequence[Path], advance: Advance) -> Repaired:
     _refuse_lost(findings, findings.lost_rows.tolist())
     linked = _is_link(path)
     if not findings.whole:
+        clear_leftovers(path)
         with appearing(path) as temporary:
             findings.write(temporary)
             if not examine(temporary).whole:
@@ -176,9 +176,7 @@ def salvage(
     Raises:
         DataError: If tables are damaged that no other file has, or no window is left.
     """
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as name:
-        folder = Path(name)
+    with scratch_folder(out) as folder:
         findings = examine(path, others, reading)
         usable = _usable(findings, folder)
         with open_checked(usable, (FORMAT, FRAMES_FORMAT)) as file:

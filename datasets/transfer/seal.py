@@ -134,6 +134,27 @@ def read_seal(path: Path, whole: bool = True) -> Seal:
     return seal
 
 
+def read_whole(path: Path) -> Seal:
+    """Read a file's seal and check by it every byte but the JPEG files', before HDF5 parses anything.
+
+    A set of all of GOT-10k and its frames.h5 have 130 MB of such bytes: 0.03 s.
+
+    Raises:
+        DataError: If the file has no seal of this version, was cut, or is damaged.
+        OSError: If it cannot be read.
+    """
+    seal = read_seal(path)
+    for where, what in damage(path, seal):
+        raise damaged(path, f"{where}: {what}")
+    return seal
+
+
+def damaged(path: Path, problem: str) -> DataError:
+    """The error of a file that is not what its seal and digests say."""
+    remedy = "`python -m datasets repair` mends it from another copy, or build it again with `dvc repro`"
+    return DataError(path, problem, remedy)
+
+
 def damage(path: Path, seal: Seal) -> Iterator[tuple[str, str]]:
     """Compare a file's bytes with its seal; gives (name of the array or "structure", what is wrong).
 

@@ -16,13 +16,13 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.atomic import appearing
+from datasets.atomic import appearing, clear_leftovers
 from datasets.errors import DataError
 from datasets.transfer.encoding import row_digest
 from datasets.transfer.format import ARRAYS, ATTRIBUTES, FORMAT, FRAMES_ARRAYS, FRAMES_ATTRIBUTES, PIXELS
 from datasets.transfer.pixels import Pixels, Tables, open_checked
 from datasets.transfer.reader import load_set, open_pixels, read_attributes
-from datasets.transfer.seal import Seal, damage, make_seal, read_seal
+from datasets.transfer.seal import Seal, damaged, make_seal, read_whole
 from datasets.transfer.structure import create_file, find_extents, reserve, write_array, write_attributes
 
 PIXEL_ATTRIBUTES = tuple(a for a in FRAMES_ATTRIBUTES if a.name.startswith("frames/"))
@@ -99,7 +99,7 @@ class Rows:
                 digests = pixels.tables["frames/digest"][row : row + len(part)]
                 for m, (file, digest) in enumerate(zip(files, digests, strict=True), row):
                     if not np.array_equal(row_digest(file), digest):
-                        raise _damaged(pixels.path, f"frames/data, row {m}: the JPEG file changed")
+                        raise damaged(pixels.path, f"frames/data, row {m}: the JPEG file changed")
                 yield files
 
 
@@ -112,14 +112,12 @@ def open_set(path: Path) -> Iterator[OpenSet]:
     """
     if not path.is_file():
         raise DataError(path, "does not exist", "Name a set that `dvc repro` made, as data/transfer/P-0.5.h5")
-    _check(path)
+    read_whole(path)
     with open_checked(path, (FORMAT,)) as file:
         attributes = read_attributes(path, file)
         tables = load_set(path, file)
         pixels = open_pixels(path, file)
     try:
-        if pixels.path != path:
-            _check(pixels.path)
         with h5py.File(pixels.path, "r", locking=False) as file:
             for a in PIXEL_ATTRIBUTES:
                 attributes[a.name] = file["frames"].attrs[a.name.partition("/")[2]]
@@ -150,6 +148,7 @@ def write_standalone(
     offset = np.append(0, np.cumsum(rows.lengths()))
     tables = {**tables, "frames/offset": offset, **{name: rows.gathered(name) for name in _GATHERED}}
     arrays = (*ARRAYS, *FRAMES_ARRAYS)
+    clear_leftovers(out)
     with appearing(out) as temporary:
         with create_file(temporary) as file:
             file.create_group("frames")
@@ -200,13 +199,3 @@ def _only(tables: Tables, windows: NDArray[np.integer]) -> Tables:
     videos, video = np.unique(tables["windows/video"][windows], return_inverse=True)
     kept = {a.name: tables[a.name][videos if a.shape[0] == "V" else windows] for a in ARRAYS}
     return {**kept, "windows/video": video}
-
-
-def _check(path: Path) -> None:
-    for where, what in damage(path, read_seal(path)):
-        raise _damaged(path, f"{where}: {what}")
-
-
-def _damaged(path: Path, problem: str) -> DataError:
-    remedy = "`python -m datasets repair` mends it from another copy, or build it again with `dvc repro`"
-    return DataError(path, problem, remedy)

@@ -27,7 +27,7 @@ from datasets.transfer.format import (
     Attribute,
 )
 from datasets.transfer.pixels import Pixels, Tables, load_frames, open_checked
-from datasets.transfer.reader import open_pixels, read_attributes
+from datasets.transfer.reader import linked_frames, open_pixels, read_attributes
 from datasets.transfer.rules import pixel_rules, set_rules, table_rules
 from datasets.transfer.seal import damage, read_seal
 
@@ -58,9 +58,11 @@ def validate(
 ) -> list[Problem]:
     """Check a transfer set, or a frames.h5.
 
+    A linked frames.h5 is checked as well.
+
     Args:
         path: The file.
-        pixels: Also read and decode every stored image, those of a linked frames.h5 included.
+        pixels: Also read and decode every stored image.
         advance: Told the number of images checked since the last call.
 
     Returns:
@@ -75,6 +77,8 @@ def validate(
             if file.attrs["format"] == FRAMES_FORMAT:
                 return _frames(path, file, FRAMES_ARRAYS, FRAMES_ATTRIBUTES, pixels, advance)
             return _set(path, file, pixels, advance)
+    except OSError as error:
+        return [Problem(path, "file", f"cannot be read ({error.strerror})")]
     except DataError as error:
         return [Problem(error.path, "file", f"{error.problem}. {error.remedy}")]
 
@@ -105,13 +109,18 @@ def _set(path: Path, file: h5py.File, pixels: bool, advance: Callable[[int], Non
         return problems
     attributes = read_attributes(path, file)
     tables: Tables = {a.name: file[a.name][()] for a in ARRAYS}
-    store = open_pixels(path, file)
-    store.close()
-    if store.path != path and pixels:
-        problems += validate(store.path, pixels, advance)
-    elif store.path == path:
+    frames = linked_frames(path, file)
+    if frames is not None:
+        problems = validate(frames, pixels=False)
+    else:
         inside = tuple(a for a in FRAMES_ATTRIBUTES if a.name.startswith("frames/"))
-        problems += _frames(path, file, FRAMES_ARRAYS, inside, pixels, advance)
+        problems = _frames(path, file, FRAMES_ARRAYS, inside, pixels=False, advance=advance)
+    if problems:  # the rows that the windows name may lead anywhere
+        return problems
+    store = open_pixels(path, file)
+    if pixels:
+        problems += [Problem(store.path, where, what) for where, what in pixel_rules(store, advance)]
+    store.close()
     found = set_rules(attributes, tables, store.tables)
     return problems + [Problem(path, where, what) for where, what in found]
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from datasets.atomic import appearing
 from datasets.errors import DataError
-from datasets.mp4 import write_mp4
+from datasets.mp4 import FPS, write_mp4
 from datasets.transfer.jpeg import RGB
 from datasets.transfer.reader import TransferReader
 from datasets.transfer.sheet import page
@@ -23,6 +23,9 @@ PICTURES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 FILMS = (".mp4", ".gif")
 CONTEXT = 2.0
 """Width and height of what is shown, in those of the target where it is largest."""
+
+_LIMITS = {"count": (1, 1000), "frames": (1, 1000), "context": (0.1, 1000), "fps": FPS}
+"""Beyond these, pictures need gigabytes, and films cannot state how long a frame lasts."""
 
 _TILE, _FRAME = 240, 560
 """Longer side of what shows a frame, in a picture and in a film, pixels."""
@@ -62,9 +65,9 @@ class View:
         out = self.out or Path(f"{self.file.stem}.png")
         if out.suffix.lower() not in (*PICTURES, *FILMS):
             raise ValueError(f"--out {out}: name a file that ends in {', '.join([*PICTURES, *FILMS])}")
-        for name in ("count", "frames", "context", "fps"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"--{name} {getattr(self, name)}: give a positive number")
+        for name, (least, most) in _LIMITS.items():
+            if not least <= getattr(self, name) <= most:
+                raise ValueError(f"--{name} {getattr(self, name)}: give a number from {least:g} to {most:g}")
         with TransferReader(self.file) as reader:
             windows = self._chosen(reader)
             if out.suffix.lower() in PICTURES:
@@ -145,8 +148,7 @@ def write_film(
         side: Longer side of a frame, pixels.
 
     Raises:
-        DataError: If a stored JPEG file is damaged.
-        OSError: If OpenCV cannot write MPEG-4.
+        DataError: If a stored JPEG file is damaged, the disk is full, or OpenCV cannot write MPEG-4.
     """
     found = reader[window]
     shown = tiles(found, range(len(found)), side, context)

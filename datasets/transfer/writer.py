@@ -18,7 +18,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.atomic import appearing
+from datasets.atomic import appearing, clear_leftovers
 from datasets.errors import DataError
 from datasets.transfer.encoding import Encoding, FrameBlock
 from datasets.transfer.format import (
@@ -77,6 +77,7 @@ class FramesWriter:
         self._files = ExitStack()
 
     def __enter__(self) -> Self:
+        clear_leftovers(self._path)
         self._temporary = self._files.enter_context(appearing(self._path))
         self._skeleton = self._temporary.with_name(f"{self._temporary.name}-structure")
         self._files.callback(self._skeleton.unlink, missing_ok=True)

@@ -12,7 +12,6 @@ written last, so that a run killed at any moment leaves whole videos only.
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -30,7 +29,7 @@ from datasets.boxes import Boxes
 from datasets.command_line import progress
 from datasets.errors import DataError
 from datasets.images import read_image
-from datasets.processes import worker_processes
+from datasets.processes import cores, worker_processes
 from datasets.results import write_results
 from datasets.rows import read_bytes
 from datasets.video import Video, VideoDataset
@@ -171,7 +170,7 @@ def run_trackers(
     order = {tracker.name: number for number, tracker in enumerate(trackers)}
     # Of a tracker's videos the longest first, so that no worker is left alone with one at the end.
     jobs.sort(key=lambda job: (order[job.tracker.name], -lengths[job.video]))
-    processes = min(workers or _cores(), len(jobs))
+    processes = min(workers or cores(), len(jobs))
     outcomes = []
     with progress("frames") as bar:
         task = bar.add_task(f"tracking {dataset.spec}", total=sum(lengths[job.video] for job in jobs))
@@ -288,7 +287,3 @@ def _same_recipe(tracker: TrackerSpec, folder: Path) -> None:
 
 def _recipe_file(tracker: TrackerSpec, folder: Path) -> Path:
     return folder / f"{tracker.name}.json"
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,36 @@
+"""The index stage: procedural videos where they are wanted, and what it says of videos that cannot be read."""
+
+import pytest
+
+from datasets.errors import DataError
+from pipeline.index import make_index
+from pipeline.params import read_params
+
+TEACHERS = {"teachers": {"kcf": {}}, "executor": {"workers": 1}}
+
+
+def test_a_root_in_the_home_folder_is_there_for_procedural_videos_too(workspace, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    options = {"videos": 1, "max_length": 2, "image_size": [64, 64]}
+    path = workspace(dataset={"kind": "synthetic", "root": "~/videos"}, synthetic=options, **TEACHERS)
+    assert make_index(read_params(path)).names == ["Synthetic_Train_000001"]
+    assert (tmp_path / "home" / "videos" / "train" / "list.txt").is_file()
+    assert not (tmp_path / "~").exists()
+    # The stage has no option --overwrite: what it says has to be possible.
+    workspace(synthetic={**options, "videos": 2})
+    with pytest.raises(DataError, match=r"videos is 1 there and 2 here\. .* or remove .*home/videos"):
+        make_index(read_params(path))
+
+
+def test_all_videos_that_cannot_be_read_are_named_at_once(workspace, tmp_path):
+    for name in ("a", "b", "c"):
+        (tmp_path / "train" / name).mkdir(parents=True)
+    (tmp_path / "train" / "list.txt").write_text("a\nb\nc\n")
+    path = workspace(dataset={"kind": "got10k", "root": str(tmp_path)}, **TEACHERS)
+    with pytest.raises(DataError) as caught:
+        make_index(read_params(path))
+    first, *broken = str(caught.value).splitlines()
+    assert first.endswith(
+        "3 of 3 videos cannot be read. Mend them, or name them in the file dataset.exclude:"
+    )
+    assert [line.split(":")[0] for line in broken] == [f"  {tmp_path}/train/{name}" for name in "abc"]
