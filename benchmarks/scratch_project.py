@@ -29,8 +29,11 @@ def own_params() -> dict[str, Any]:
 
 
 def make(folder: Path, params: dict[str, Any]) -> None:
-    """Set up DVC, the stages and the parameters in a new folder."""
+    """Set up DVC, the stages and the parameters in a new folder; where they are, only the parameters."""
     folder.mkdir(parents=True, exist_ok=True)
+    if (folder / ".dvc").is_dir():
+        (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+        return
     subprocess.run([*DVC, "init", "--no-scm", "-q"], cwd=folder, env=ENVIRONMENT, check=True)
     for name in ("dvc.yaml", ".dvcignore"):
         shutil.copy(REPOSITORY / name, folder)
