@@ -557,6 +557,9 @@ def test_following_together_is_following_alone(windows):
     chosen = HeldOut(ValidationOptions(), EpisodeOptions(), test)
     tracked = follow(student, chosen, EpisodeOptions(), CPU)
     assert len(tracked) == len(chosen) == len(test)
+    assert not any(
+        sequence.window._images for _, sequence in tracked
+    )  # of many, the images would fill the memory
     for boxes, sequence in tracked:
         box, state = torch.from_numpy(sequence.truth[0]), student.initial_state(1)
         for t in range(1, 4):

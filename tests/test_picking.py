@@ -1,6 +1,7 @@
 """A judge's validation against plain loops, and runs that it chooses the weights of."""
 
 import json
+import weakref
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from trainer.options import (
 from trainer.picking import TRACKS, HeldOutTracks
 from trainer.student import Student, StudentOptions, load_student
 from trainer.train import first_student, train
-from trainer.windows import open_windows
+from trainer.windows import Windows, open_windows
 
 torch.set_num_threads(1)
 CPU = torch.device("cpu")
@@ -113,6 +114,21 @@ def test_tracks_are_teachers_that_stray_and_the_same_in_every_pass(held_out, win
         teachers = windows.window(n).teacher.transpose(1, 0, 2)
         assert all(any(np.array_equal(track, teacher) for teacher in teachers) for track in found.boxes)
     assert len(HeldOutTracks(ValidationOptions(most=5), EPISODE, windows)) == 5
+
+
+def test_images_of_few_windows_stay_in_memory(held_out, monkeypatch):
+    made, decoded, whole = [], [], Windows.window
+
+    def window(self, n):
+        decoded.append(sum(bool(found._images) for ref in made if (found := ref()) is not None))
+        found = whole(self, n)
+        made.append(weakref.ref(found))
+        return found
+
+    monkeypatch.setattr(Windows, "window", window)
+    monkeypatch.setattr("trainer.picking._TOGETHER", 2)
+    held_out.validate(Student(TINY), CPU)
+    assert len(held_out) == 12 and 1 <= max(decoded) <= 2
 
 
 def run_options(share):

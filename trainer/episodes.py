@@ -114,7 +114,7 @@ def plan(
         tuple((1 + tint[0]).tolist()),
         tuple(tint[1].tolist()),
         tuple(shake.tolist()),
-        tuple((options.drift * rng.random() * rng.standard_normal(4)).tolist()),
+        draw_drift(options, rng),
         rng.random(),
     )
 
@@ -129,8 +129,7 @@ def load(windows: Windows, plan: Plan, frames: int, options: EpisodeOptions, dev
     window = windows.window(n)
     order = _order_of_frames(plan, windows.length)
     regions, sizes = window.regions[order], window.image_size[order].astype(np.float32)
-    positive = np.flatnonzero(~np.isnan(window.teacher).all(axis=(0, 2)))
-    followed = window.teacher[order, positive[int(plan.follow * len(positive))]]
+    followed = window.teacher[order, window.positive[int(plan.follow * len(window.positive))]]
     truth, target = windows.truth[n][order], windows.target[n][order]
     decoded = {t: window.image(t) for t in set(order[:frames].tolist())}
     images = [decoded[t] for t in order[:frames].tolist()]
@@ -160,6 +159,11 @@ def load(windows: Windows, plan: Plan, frames: int, options: EpisodeOptions, dev
         torch.from_numpy(windows.present[n][order]),
         torch.from_numpy(moved),
     )
+
+
+def draw_drift(options: EpisodeOptions, rng: np.random.Generator) -> tuple[float, ...]:
+    """How far a track strays by its end, an action."""
+    return tuple((options.drift * rng.random() * rng.standard_normal(4)).tolist())
 
 
 def strayed(boxes: Boxes, drift: Sequence[float], smallest: float) -> Boxes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from datasets.boxes import Boxes, overlap
 from datasets.transfer.window import Window
-from trainer.episodes import strayed
+from trainer.episodes import draw_drift, strayed
 from trainer.options import EpisodeOptions, ValidationOptions
 from trainer.student import Student
 from trainer.validation import HeldOutWindow, Score, crops, score, spread
@@ -51,13 +52,10 @@ class Tracks:
 def tracks(window: Window, number: int, options: EpisodeOptions) -> Tracks:
     """Draw the tracks of a window, as `trainer.episodes.plan` draws what a following student follows."""
     rng = np.random.default_rng([3, number])
-    positive = np.flatnonzero(~np.isnan(window.teacher).all(axis=(0, 2)))
     boxes = np.stack(
         [
             strayed(
-                window.teacher[:, rng.choice(positive)],
-                (options.drift * rng.random() * rng.standard_normal(4)).tolist(),
-                options.smallest_box,
+                window.teacher[:, rng.choice(window.positive)], draw_drift(options, rng), options.smallest_box
             )
             for _ in range(TRACKS)
         ]
@@ -103,13 +101,13 @@ class HeldOutTracks:
     def validate(self, student: Student, device: torch.device) -> Score:
         """Score the boxes that the student's values pick."""
         student.eval()
+        waiting, picks = iter(self), []
+        while some := list(
+            islice(waiting, _TOGETHER)
+        ):  # the images of so many windows stay in memory, of no more
+            picks += list(_values(student, some, self._episode.context, device).argmax(axis=1))
         every = list(self)
-        values = [
-            each
-            for begin in range(0, len(every), _TOGETHER)
-            for each in _values(student, every[begin : begin + _TOGETHER], self._episode.context, device)
-        ]
-        boxes = [found.picked(v.argmax(axis=0)) for found, v in zip(every, values, strict=True)]
+        boxes = [found.picked(rows) for found, rows in zip(every, picks, strict=True)]
         return score(boxes, [(found.sequence.truth, found.sequence.present) for found in every])
 
 

@@ -262,7 +262,7 @@ def follow(
     """
     student.eval()
     waiting = enumerate(held_out)
-    done: dict[int, tuple[Boxes, Sequence_]] = {}
+    done: dict[int, Boxes] = {}
     busy: list[_Target] = []
     while True:
         for number, sequence in waiting:
@@ -271,11 +271,12 @@ def follow(
             if len(busy) == _TOGETHER:
                 break
         if not busy:
-            return [done[number] for number in sorted(done)]
+            # Made anew: those that were tracked hold their images.
+            return [(done[number], sequence) for number, sequence in enumerate(held_out)]
         _advance(student, busy, episode, device)
         for target in busy:
             if target.over:
-                done[target.number] = (np.stack(target.boxes).astype(np.float32), target.sequence)
+                done[target.number] = np.stack(target.boxes).astype(np.float32)
         busy = [target for target in busy if not target.over]
 
 

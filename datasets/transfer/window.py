@@ -86,6 +86,11 @@ class Window:
         return len(self.rows)
 
     @property
+    def positive(self) -> NDArray[np.int64]:
+        """Columns of the teachers that are positive on this video."""
+        return np.flatnonzero(~np.isnan(self.teacher).all(axis=(0, 2)))
+
+    @property
     def regions(self) -> Boxes:
         """Where the stored pixels lie in the source images, float32 (L, 4)."""
         regions: Boxes = self.pixels.tables["frames/window"][self.rows]
