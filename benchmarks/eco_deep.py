@@ -27,7 +27,7 @@ from beside_upstream import BOX, ROOT, Result, largest_difference, measured, set
 
 @dataclass(frozen=True)
 class Options:
-    """Time deep ECO on the CPU, and pytracking's beside it."""
+    """Time deep ECO, and pytracking's beside it."""
 
     checkout: Path | None = None
     """A checkout of pytracking; without one only ours is timed."""
@@ -37,6 +37,9 @@ class Options:
 
     threads: tuple[int, ...] = (1, 2)
     """Numbers of threads."""
+
+    device: str = "cpu"
+    """Where both run."""
 
     frames: int = 31
     """Length of the video; the filter learns in every tenth frame."""
@@ -58,7 +61,7 @@ def main(options: Options) -> None:
             runs: dict[str, list[Result]] = {"this project": [], "pytracking": []}
             for _ in range(options.repeats):
                 # In turn, for a busy machine to be as busy for both.
-                given = [str(threads), "0", ",".join(map(str, BOX))]
+                given = [str(threads), options.device, "0", ",".join(map(str, BOX))]
                 own = [__file__, "--only", "", str(weights), *given]
                 runs["this project"].append(measured(own, images, folder, threads))
                 if options.checkout:
@@ -82,14 +85,16 @@ def row(name: str, threads: int, results: list[Result], other: Result | None) ->
     )
 
 
-def only(_: str, weights: str, threads: str, dropout: str, box: str, out: str, *images: str) -> None:
+def only(
+    _: str, weights: str, threads: str, device: str, dropout: str, box: str, out: str, *images: str
+) -> None:
     """Time this project's deep ECO: the child process."""
     sys.path.insert(0, str(ROOT))
     from teachers.base import Box, Image, Task
     from teachers.eco.deep import EcoDeep
 
     set_threads(threads)
-    teacher = EcoDeep(Path(weights), dropout=dropout == "1", division="true")
+    teacher = EcoDeep(Path(weights), dropout=dropout == "1", division="true", device=device)
     first, task = np.array([float(v) for v in box.split(",")], np.float32), Task("bench", len(images))
 
     def step(t: int, image: Image) -> Box:

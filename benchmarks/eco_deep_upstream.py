@@ -1,11 +1,12 @@
 """Runs a user's checkout of pytracking's ECO on some images, in a process of its own, and times each frame.
 
 Called by `benchmarks/eco_deep.py`; nothing of pytracking is part of this project. Its code is not changed: what a
-modern PyTorch lacks is put in its way from outside. That is `torch.rfft` and `torch.irfft`, which PyTorch 1.8 removed;
-`torchvision.models.resnet.model_urls`; modules that only its plots, other trackers or the installation need; and that
-its list of tensors answers PyTorch's inquiries for `__torch_function__`.
+modern PyTorch lacks is put in its way from outside. That is the place of a maximum on the CPU, where it is used;
+`torch.rfft` and `torch.irfft`, which PyTorch 1.8 removed; `torchvision.models.resnet.model_urls`; modules that only its
+plots, other trackers or the installation need; and that its list of tensors answers PyTorch's inquiries for
+`__torch_function__`.
 
-Usage: python benchmarks/eco_deep_upstream.py CHECKOUT WEIGHTS THREADS DROPOUT(0|1) X,Y,W,H OUT.json IMAGE ...
+Usage: python benchmarks/eco_deep_upstream.py CHECKOUT WEIGHTS THREADS DEVICE DROPOUT(0|1) X,Y,W,H OUT.json IMAGE ...
 """
 
 from __future__ import annotations
@@ -68,16 +69,20 @@ def stand_ins(networks: Path) -> None:
     module("ltr.external.PreciseRoIPooling.pytorch.prroi_pool", PrRoIPool2D=None)
 
 
-def tracker(weights: Path, dropout: bool) -> Any:  # noqa: ANN401 - the checkout's
-    """ECO with its default parameters on the CPU."""
+def tracker(weights: Path, device: str, dropout: bool) -> Any:  # noqa: ANN401 - the checkout's
+    """ECO with its default parameters."""
     parameters = importlib.import_module("pytracking.parameter.eco.default").parameters()
-    parameters.use_gpu, parameters.device = False, "cpu"
+    on_gpu = device != "cpu"
+    parameters.use_gpu, parameters.device = on_gpu, device
     for feature in parameters.features.features:
-        feature.use_gpu, feature.net_path = False, str(weights)
+        feature.use_gpu, feature.net_path = on_gpu, str(weights)
     if not dropout:
         del parameters.augmentation["dropout"]
     made = importlib.import_module("pytracking.tracker.eco").get_tracker_class()(parameters)
     made.visdom = None
+    dcf = importlib.import_module("pytracking.libs.dcf")
+    highest = dcf.max2d
+    dcf.max2d = lambda scores: tuple(found.cpu() for found in highest(scores))
     lists = importlib.import_module("pytracking.libs.tensorlist").TensorList
     answer = lists.__getattr__
 
@@ -91,21 +96,21 @@ def tracker(weights: Path, dropout: bool) -> Any:  # noqa: ANN401 - the checkout
     return made
 
 
-def load(checkout: str, weights: str, dropout: bool) -> Any:  # noqa: ANN401 - the checkout's
+def load(checkout: str, weights: str, dropout: bool, device: str = "cpu") -> Any:  # noqa: ANN401 - the checkout's
     """Put everything in place and build the tracker."""
     path = Path(weights).resolve()
     spectra()
     sys.path.insert(0, str(Path(checkout).resolve()))
     stand_ins(path.parent)
-    return tracker(path, dropout)
+    return tracker(path, device, dropout)
 
 
 def main() -> None:
     """Run it and write the seconds of the start and of each frame, and the boxes."""
-    checkout, weights, threads, dropout, box, out, *images = sys.argv[1:]
+    checkout, weights, threads, device, dropout, box, out, *images = sys.argv[1:]
     out_path = Path(out).resolve()
     set_threads(threads)
-    eco = load(checkout, weights, dropout == "1")
+    eco = load(checkout, weights, dropout == "1", device)
     torch.manual_seed(0)
     first = [float(v) for v in box.split(",")]
 

@@ -1,12 +1,12 @@
 """Many videos at once against one video at a time, as a worker of the track stage runs them.
 
 Reading and decoding the images, tracking and judging every box count; starting the process, loading the network and
-one video to warm up do not. Nothing is abandoned, so that every row tracks the same frames; the last column tells
-whether the trajectories are the same bytes as with one slot. CPU time per frame is of all threads together, which a
-busy machine disturbs less than the frames per second. With `--published` the networks have the published sizes and
-random weights, which changes no cost (and SiamRPN's boxes are wild); otherwise they are the project's own slim ones.
-Deep ECO has no slim one: its weights are always random. `--together` has it step many videos on the CPU as it does on a
-GPU, the first row being one slot of that.
+one video to warm up do not. Nothing is abandoned. Rows with many slots track the videos several times over, so that
+the slots stay full; the last column tells whether the trajectories are the same bytes as in the first row. CPU time
+per frame is of all threads together, which a busy machine disturbs less than the frames per second. With `--published`
+the networks have the published sizes and random weights, which changes no cost (and SiamRPN's boxes are wild);
+otherwise they are the project's own slim ones. Deep ECO has no slim one: its weights are always random. `--together`
+has it step many videos on the CPU as it does on a GPU, the first row being one slot of that.
 
 Example:
     python benchmarks/lockstep.py --cpu-slots 1 4 16
@@ -17,12 +17,14 @@ Example:
 from __future__ import annotations
 
 import json
+import multiprocessing
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,7 @@ from eco_deep import write_weights
 
 from datasets import open_dataset
 from datasets.command_line import run_only_command
+from datasets.processes import cores
 from datasets.synthetic import SyntheticOptions, write_synthetic
 from pipeline.follow import Job, Outcome, run_job
 from pipeline.lockstep import run_in_lockstep
@@ -39,6 +42,9 @@ from pipeline.plan import Plan
 from pipeline.trajectories import Status
 from teachers.mdnet.network import Network, Widths
 from teachers.siamrpn.variants import VARIANTS
+
+_First = tuple[float, list[bytes]]
+"""Frames per second and trajectories of a device's first row."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,10 @@ class Command:
     """Deep ECO's slots are stepped together on the CPU too."""
 
     videos: int = 24
-    """Procedural videos; a GPU is only busy with several times as many as it has slots."""
+    """Procedural videos."""
+
+    per_slot: int = 3
+    """Videos that a slot tracks, at least."""
 
     max_length: int = 60
     """Frames of the longest video."""
@@ -73,6 +82,9 @@ class Command:
     gpu_slots: tuple[int, ...] = (1, 16, 64, 256)
     """Slots on a GPU."""
 
+    gpu_processes: tuple[int, ...] = (1,)
+    """Processes that share a GPU, each with as many slots: `executor.devices: [cuda:0, cuda:0]` has two."""
+
     decoders: int = 1
     """Threads that decode images."""
 
@@ -81,47 +93,49 @@ class Command:
 
     def run(self) -> int:
         """Print a markdown table."""
-        print("| teacher | device | slots | frames | frames/s | times one | CPU ms per frame | same bytes |")
-        print("|---|---|---|---|---|---|---|---|")
-        where = [("cpu", self.cpu_slots)] + ([("cuda", self.gpu_slots)] if torch.cuda.is_available() else [])
+        heads = ["teacher", "device", "processes", "slots", "frames", "frames/s", "times one"]
+        heads += ["CPU ms per frame", "same bytes"]
+        print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
+        where = [("cpu", 1, self.cpu_slots)]
+        if torch.cuda.is_available():
+            where += [("cuda", processes, self.gpu_slots) for processes in self.gpu_processes]
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch)
             size = (self.width, self.width * 3 // 4)
             synthetic = SyntheticOptions(
                 videos=self.videos, seed=1, max_length=self.max_length, image_size=size
             )
-            write_synthetic(folder / "videos", synthetic, workers=1)
+            write_synthetic(folder / "videos", synthetic, workers=cores())
             for name in self.teachers:
                 options = self._options(name, folder)
-                for device, slots in where:
+                first: dict[str, _First] = {}
+                for device, processes, slots in where:
                     jobs = _jobs(f"got10k:{folder / 'videos'}:train", name, {**options, "device": device})
-                    self._rows(name, device, slots, jobs)
+                    for count in slots:
+                        self._row(name, device, processes, count, jobs, first)
         return 0
 
-    def _rows(self, name: str, device: str, slots: tuple[int, ...], jobs: list[Job]) -> None:
-        reference, base = b"", 0.0
-        for count in slots:
-            plan = Plan(count, (), self.decoders)
-            seconds, cpu, outcomes = min(
-                (
-                    _timed(jobs, plan, one_by_one=device == "cpu" and count == 1 and not self.together)
-                    for _ in range(self.repetitions)
-                ),
-                key=lambda measured: measured[0],
-            )
-            runs = [outcome.trajectory for outcome in outcomes]
-            frames = sum(map(len, runs))
-            failed = sum(run.status is Status.FAILED for run in runs)
-            found = b"".join(run.boxes.tobytes() + run.overlap.tobytes() for run in runs)
-            reference, base = reference or found, base or frames / seconds
-            cells = [name, device, count, f"{frames}" + (f" ({failed} videos failed)" if failed else "")]
-            cells += [
-                f"{frames / seconds:.1f}",
-                f"{frames / seconds / base:.2f}",
-                f"{1e3 * cpu / frames:.1f}",
-            ]
-            cells += ["yes" if found == reference else "no"]
-            print("| " + " | ".join(map(str, cells)) + " |", flush=True)
+    def _row(
+        self, name: str, device: str, processes: int, slots: int, jobs: list[Job], first: dict[str, _First]
+    ) -> None:
+        wanted = processes * slots * self.per_slot
+        these = [*jobs, *(jobs[i % len(jobs)] for i in range(len(jobs), wanted))]
+        plan = Plan(slots, (), max(1, self.decoders // processes))
+        one_by_one = device == "cpu" and slots == 1 and not self.together
+        runs = [
+            _timed(these, plan, one_by_one) if processes == 1 else _side_by_side(these, plan, processes)
+            for _ in range(self.repetitions)
+        ]
+        seconds, cpu, outcomes = min(runs, key=lambda measured: measured[0])
+        trajectories = [outcome.trajectory for outcome in outcomes]
+        frames = sum(map(len, trajectories))
+        failed = sum(run.status is Status.FAILED for run in trajectories)
+        found = [run.boxes.tobytes() + run.overlap.tobytes() for run in trajectories[: len(jobs)]]
+        base, reference = first.setdefault(device, (frames / seconds, found))
+        cells = [name, device, processes, slots, f"{frames}" + (f" ({failed} failed)" if failed else "")]
+        cells += [f"{frames / seconds:.1f}", f"{frames / seconds / base:.2f}", f"{1e3 * cpu / frames:.1f}"]
+        cells += ["yes" if found == reference else "no"]
+        print("| " + " | ".join(map(str, cells)) + " |", flush=True)
 
     def _options(self, name: str, folder: Path) -> dict[str, Any]:
         if name == "eco-deep":
@@ -158,6 +172,36 @@ def _timed(jobs: list[Job], plan: Plan, one_by_one: bool) -> tuple[float, float,
         with ThreadPoolExecutor(plan.threads) as pool:
             outcomes = list(pool.map(run, jobs))
     return time.perf_counter() - began, time.process_time() - cpu, outcomes
+
+
+def _side_by_side(jobs: list[Job], plan: Plan, processes: int) -> tuple[float, float, list[Outcome]]:
+    """The same by some processes, each with as even a share of the jobs: from the first's start to the last's end."""
+    context = multiprocessing.get_context("spawn")
+    barrier = context.Barrier(processes)
+    with ProcessPoolExecutor(processes, context, initializer=_wait_at, initargs=(barrier,)) as pool:
+        shares = list(pool.map(_share, [jobs[i::processes] for i in range(processes)], [plan] * processes))
+    outcomes: list[Outcome | None] = [None] * len(jobs)
+    for i, share in enumerate(shares):
+        outcomes[i::processes] = share[3]
+    seconds = max(share[1] for share in shares) - min(share[0] for share in shares)
+    return seconds, sum(share[2] for share in shares), [o for o in outcomes if o is not None]
+
+
+_BARRIERS: list[Barrier] = []
+
+
+def _wait_at(barrier: Barrier) -> None:
+    _BARRIERS.append(barrier)
+
+
+def _share(jobs: list[Job], plan: Plan) -> tuple[float, float, float, list[Outcome]]:
+    """When it began and ended, by a clock of all processes, and what `_timed` returns."""
+    run_in_lockstep(jobs[-1], plan)
+    _BARRIERS[0].wait()
+    began, cpu = time.perf_counter(), time.process_time()
+    with ThreadPoolExecutor(plan.threads) as pool:
+        outcomes = list(pool.map(partial(run_in_lockstep, plan=plan), jobs))
+    return began, time.perf_counter(), time.process_time() - cpu, outcomes
 
 
 if __name__ == "__main__":

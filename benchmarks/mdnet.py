@@ -24,7 +24,7 @@ from beside_upstream import BOX, ROOT, Result, largest_difference, measured, set
 
 @dataclass(frozen=True)
 class Options:
-    """Time MDNet on the CPU, and py-MDNet beside it."""
+    """Time MDNet, and py-MDNet beside it."""
 
     checkout: Path | None = None
     """A checkout of py-MDNet; without one only ours is timed."""
@@ -34,6 +34,9 @@ class Options:
 
     threads: tuple[int, ...] = (1, 2)
     """Numbers of threads."""
+
+    device: str = "cpu"
+    """Where both run."""
 
     frames: int = 12
     """Length of the video; the classifier is updated at every tenth frame."""
@@ -50,12 +53,15 @@ def main(options: Options) -> None:
         print("| program | threads | start, s | median frame, s | later frames, s | largest difference, px |")
         print("|---|---:|---:|---:|---:|---:|")
         for threads in options.threads:
-            ours = measured([__file__, "--only", str(weights), str(threads)], images, folder, threads)
+            ours = measured(
+                [__file__, "--only", str(weights), str(threads), options.device], images, folder, threads
+            )
             row("this project", threads, ours, None)
             if options.checkout:
                 script = str(Path(__file__).with_name("mdnet_upstream.py"))
-                given = [str(options.checkout), str(weights), str(options.upstream_batch), str(threads), "0"]
-                theirs = measured([script, *given, ",".join(map(str, BOX))], images, folder, threads)
+                given = [str(options.checkout), str(weights), str(options.upstream_batch), str(threads)]
+                given += [options.device, "0", ",".join(map(str, BOX))]
+                theirs = measured([script, *given], images, folder, threads)
                 name = f"py-MDNet, batches of {options.upstream_batch}"
                 row(name, threads, theirs, largest_difference(ours, theirs))
 
@@ -70,14 +76,14 @@ def row(name: str, threads: int, result: Result, difference: float | None) -> No
     )
 
 
-def only(weights: str, threads: str, out: str, *images: str) -> None:
+def only(weights: str, threads: str, device: str, out: str, *images: str) -> None:
     """Time this project's MDNet: the child process."""
     sys.path.insert(0, str(ROOT))
     from teachers.base import Box, Task
     from teachers.mdnet import Mdnet
 
     set_threads(threads)
-    teacher = Mdnet(Path(weights))
+    teacher = Mdnet(Path(weights), device=device)
     first, task = np.array(BOX, np.float32), Task("bench", len(images))
 
     def step(t: int, path: str) -> Box:

@@ -3,7 +3,7 @@
 Called by `benchmarks/mdnet.py`; nothing of py-MDNet is part of this project. Its code is not changed: what a modern
 Python and PyTorch lack is put in its way from outside (`scipy.misc.imresize`, contiguous patches).
 
-Usage: python benchmarks/mdnet_upstream.py CHECKOUT WEIGHTS BATCH THREADS SEED X,Y,W,H OUT.json IMAGE ...
+Usage: python benchmarks/mdnet_upstream.py CHECKOUT WEIGHTS BATCH THREADS DEVICE SEED X,Y,W,H OUT.json IMAGE ...
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Clocked(list[str]):
 
 def main() -> None:
     """Run it and write the seconds of the start and of each frame, and the boxes."""
-    checkout, weights, batch, threads, seed, box, out, *images = sys.argv[1:]
+    checkout, weights, batch, threads, device, seed, box, out, *images = sys.argv[1:]
     images = [str(Path(i).resolve()) for i in images]
     out_path, weights = Path(out).resolve(), str(Path(weights).resolve())
     torch.set_num_threads(int(threads))
@@ -48,7 +48,7 @@ def main() -> None:
     sys.path[:0] = [str(root), str(root / "tracking")]
     import run_tracker  # type: ignore[import-not-found]  # the checkout's
 
-    run_tracker.opts.update(use_gpu=False, model_path=weights, batch_test=int(batch))
+    run_tracker.opts.update(use_gpu=device != "cpu", model_path=weights, batch_test=int(batch))
     modules = [m for m in list(sys.modules.values()) if str(root) in str(getattr(m, "__file__", ""))]
     extractor = next(m.RegionExtractor for m in modules if hasattr(m, "RegionExtractor"))
     extract = extractor.extract_regions

@@ -1,12 +1,12 @@
-"""SiamRPN on the CPU beside upstream's own code: same weights, same frames, one run.
+"""SiamRPN on one video, beside upstream's own code: same weights, same frames, one run.
 
 Example:
     python benchmarks/siamrpn.py --pysot ~/pysot --variants siamrpn_alex_dwxcorr --threads 1 2
 
 Both trackers take turns, frame by frame, so that whatever else the machine does hits both alike; the figure is the
 median over the frames. Weights are random (deterministic, scaled so that the boxes stay finite), which changes
-no cost. Upstream runs as its own tools/test.py does, and needs the packages that it imports (yacs). Prints a
-Markdown table.
+no cost. With `--device cuda` both run there. Upstream runs as its own tools/test.py does, and needs the packages that
+it imports (yacs). Prints a Markdown table.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ class Benchmark:
         pysot: A checkout of pysot (its root), or nothing to measure the native trackers alone.
         variants: Which trackers.
         threads: PyTorch's and OpenCV's threads, one row each.
+        device: Where the networks are.
         frames: Frames per measurement.
         warm_up: Frames before it.
     """
@@ -47,6 +48,7 @@ class Benchmark:
     pysot: Path | None = None
     variants: tuple[str, ...] = ("siamrpn_alex_dwxcorr",)
     threads: tuple[int, ...] = (1, 2)
+    device: str = "cpu"
     frames: int = 30
     warm_up: int = 3
 
@@ -65,9 +67,9 @@ class Benchmark:
     def _row(self, name: str, threads: int) -> str:
         images, box = _frames(self.frames + self.warm_up + 1)
         state = _weights(VARIANTS[name].build())
-        steps = [_native(name, state, images[0], box)]
+        steps = [_native(name, state, images[0], box, self.device)]
         if self.pysot is not None:
-            steps.append(_upstream(self.pysot, name, state, images[0], box))
+            steps.append(_upstream(self.pysot, name, state, images[0], box, self.device))
         wall: list[list[float]] = [[] for _ in steps]
         work: list[list[float]] = [[] for _ in steps]
         apart = 0.0
@@ -117,10 +119,10 @@ def _weights(network: torch.nn.Module) -> dict[str, torch.Tensor]:
     return network.state_dict()
 
 
-def _native(name: str, state: dict[str, torch.Tensor], image: Image, box: Box) -> Step:
+def _native(name: str, state: dict[str, torch.Tensor], image: Image, box: Box, device: str) -> Step:
     network = VARIANTS[name].build()
     network.load_state_dict(state)
-    tracker = prepared(network, replace(VARIANTS[name].tuning, start="pysot-init"))
+    tracker = prepared(network, replace(VARIANTS[name].tuning, start="pysot-init"), device)
     now = tracker.begin(image, box)
 
     def step(image: Image) -> Box:
@@ -134,7 +136,9 @@ def _native(name: str, state: dict[str, torch.Tensor], image: Image, box: Box) -
     return step
 
 
-def _upstream(root: Path, name: str, state: dict[str, torch.Tensor], image: Image, box: Box) -> Step:
+def _upstream(
+    root: Path, name: str, state: dict[str, torch.Tensor], image: Image, box: Box, device: str
+) -> Step:
     """Upstream's tracker, whose configuration is global: the last one built is the one that runs."""
     settings, defaults = _configuration(root)
     from pysot.models.model_builder import ModelBuilder
@@ -144,10 +148,10 @@ def _upstream(root: Path, name: str, state: dict[str, torch.Tensor], image: Imag
     settings.clear()
     settings.update(defaults.clone())
     settings.merge_from_file(str(root / "experiments" / name / "config.yaml"))
-    settings.CUDA = False
+    settings.CUDA = device != "cpu"
     model = ModelBuilder()
     model.load_state_dict(state)
-    tracker: Any = build_tracker(model.eval())
+    tracker: Any = build_tracker(model.eval().to(device))
     tracker.init(image, box.tolist())
     return lambda image: np.asarray(tracker.track(image)["bbox"], np.float32)
 

@@ -192,7 +192,10 @@ def _decoder() -> ThreadPoolExecutor:
 
 
 def decoded_ahead(
-    frames: Sequence[Path], decoder: ThreadPoolExecutor | None = None, ahead: int = AHEAD
+    frames: Sequence[Path],
+    decoder: ThreadPoolExecutor | None = None,
+    ahead: int = AHEAD,
+    read: Callable[[Path], Image] = read_image,
 ) -> Generator[Image]:
     """Read images in order, some of them before they are asked for.
 
@@ -200,6 +203,7 @@ def decoded_ahead(
         frames: Their paths.
         decoder: The threads that read them; None: the process's own one.
         ahead: How many are read before.
+        read: Reads one.
 
     Raises:
         DataError: If an image is missing, truncated or not an image.
@@ -209,7 +213,7 @@ def decoded_ahead(
     pending: deque[Future[Image]] = deque()
     try:
         for path in paths:
-            pending.append(threads.submit(read_image, path))
+            pending.append(threads.submit(read, path))
             if len(pending) > ahead:
                 yield pending.popleft().result()
         while pending:

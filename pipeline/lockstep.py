@@ -16,13 +16,16 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import cast
 
+from datasets.images import read_image
 from datasets.video import Video
 from pipeline.follow import Job, Outcome, Pursuit, attempted, built, decoded_ahead
 from pipeline.plan import Plan
 from pipeline.trajectories import Trajectory
 from teachers import registry
-from teachers.base import BatchTeacher, Image, TeacherError
+from teachers.base import BatchTeacher, Image, Preparing, TeacherError
 
 AHEAD = 2
 """Frames of each video decoded before they are asked for: a step takes one of each, and hundreds of videos' images
@@ -41,7 +44,7 @@ class _Entry:
 
     Attributes:
         pursuit: Its trajectory so far.
-        image: Frame 0, and later the next frame.
+        image: Frame 0, and later the next frame; as the teacher prepared it, where it did.
         alone: Whether it has to be tracked without neighbours.
         answer: The trajectory, or why there is none.
     """
@@ -49,8 +52,14 @@ class _Entry:
     pursuit: Pursuit
     image: Image
 
-    def __init__(self, video: Video, stop_below: float | None, decoder: ThreadPoolExecutor) -> None:
-        self._video, self._stop_below, self._decoder = video, stop_below, decoder
+    def __init__(
+        self,
+        video: Video,
+        stop_below: float | None,
+        decoder: ThreadPoolExecutor,
+        read: Callable[[Path], Image],
+    ) -> None:
+        self._video, self._stop_below, self._decoder, self._read = video, stop_below, decoder, read
         self.alone = False
         self.answer: Future[Trajectory] = Future()
         self.begin()
@@ -58,7 +67,7 @@ class _Entry:
     def begin(self) -> None:
         """Begin at frame 0, perhaps again; the frames after it are being decoded when this returns."""
         self.pursuit = Pursuit(self._video, self._stop_below)
-        self._images = decoded_ahead(self._video.frames, self._decoder, AHEAD)
+        self._images = decoded_ahead(self._video.frames, self._decoder, AHEAD, self._read)
         self.image = next(self._images)
 
     def read(self) -> None:
@@ -94,13 +103,26 @@ class Lockstep:
 
     def track(self, video: Video, stop_below: float | None = None) -> Trajectory:
         """Hand in a video and wait for its trajectory; the same contract as `follow.follow`. Thread-safe."""
-        entry = _Entry(video, stop_below, self._decoder)
+        entry = _Entry(video, stop_below, self._decoder, self._read)
         with self._lock:
             self._waiting.append(entry)
             if not self._stepping:
                 self._stepping = True
                 threading.Thread(target=self._step_all, name="lockstep", daemon=True).start()
         return entry.answer.result()
+
+    def _read(self, path: Path) -> Image:
+        """Read an image, and prepare it where the teacher prepares images and is there already."""
+        image = read_image(path)
+        teacher = self._teacher
+        if not isinstance(teacher, Preparing):
+            return image
+        try:
+            return cast("Image", teacher.prepare(image))
+        except Exception as error:
+            if not _is_out_of_memory(error):
+                raise
+            return image  # the step that needs it finds out as well, and can do something about it
 
     def _step_all(self) -> None:
         """Step until nothing is left to do."""

@@ -122,6 +122,9 @@ class BatchTeacher(Protocol):
     The caller starts a video in any free slot at any time, steps every busy slot at once, and frees a slot
     the moment its video ends or is abandoned. Where `start`, `step` or a slot's answer is a
     `torch.OutOfMemoryError`, the caller drops the teacher and begins again with one of fewer slots.
+
+    It may have a method `prepare(image)` as well, whose result `start` and `step` take in place of the image: see
+    `Preparing`.
     """
 
     version: ClassVar[int]
@@ -137,6 +140,19 @@ class BatchTeacher(Protocol):
 
     def release(self, slot: int) -> None:
         """Forget the video in a slot."""
+        ...
+
+
+@runtime_checkable
+class Preparing(Protocol):
+    """A `BatchTeacher` that wants something done with an image ahead of time, such as its way to a GPU."""
+
+    def prepare(self, image: Image) -> object:
+        """What `start` and `step` take instead of an image; where there was no time, they are handed the image itself.
+
+        Called by several threads at once, those that decode, and before the image's turn. It depends on the image
+        alone, and another teacher of the same network takes it as well.
+        """
         ...
 
 

@@ -29,6 +29,7 @@ from teachers.eco.deep.pose import Pose
 from teachers.eco.deep.region import KINDS, region
 from teachers.eco.deep.together.descent import Momentum, descend
 from teachers.eco.deep.together.goal import Goal
+from teachers.eco.deep.together.joint import Learning
 from teachers.eco.deep.together.memory import Memory
 from teachers.eco.deep.together.pool import Pool
 from teachers.eco.deep.together.resize import resized
@@ -233,7 +234,7 @@ def test_all_that_is_done_per_frame_is_done_on_the_device(monkeypatch: pytest.Mo
     )
     for steps in ("GAUSS_NEWTON_STEPS", "GRADIENT_STEPS"):
         monkeypatch.setattr(f"teachers.eco.deep.together.joint.{steps}", 1)
-    pool = Pool(Elsewhere(), 240, 3)
+    pool = Pool(Elsewhere(), 240, 3, Learning())
     for row in (2, 0):
         pose = Pose(FRAMES[0].shape[:2], target_of(FRAMES[0], BOXES[0], Task("a", 2)), "floor")
         pool.start(row, Start(FRAMES[0], pose, np.random.default_rng(0)))

@@ -100,6 +100,54 @@ def test_a_slot_is_filled_the_moment_it_is_free(videos):
     assert not teacher.teachers
 
 
+class Preparing(WanderingBatch):
+    """Wants images wrapped ahead of time, and counts them.
+
+    Args:
+        slots: As ever.
+        fails: What `prepare` raises, if anything.
+    """
+
+    def __init__(self, slots, fails=None):
+        super().__init__(slots)
+        self.fails, self.prepared, self.handed = fails, 0, 0
+
+    def prepare(self, image):
+        if self.fails is not None:
+            raise self.fails
+        self.prepared += 1
+        return ("prepared", image)
+
+    def _image(self, image):
+        self.handed += isinstance(image, tuple)
+        return image[1] if isinstance(image, tuple) else image
+
+    def start(self, slot, image, box, task):
+        return super().start(slot, self._image(image), box, task)
+
+    def step(self, images):
+        return super().step({slot: self._image(image) for slot, image in images.items()})
+
+
+@pytest.mark.parametrize("fails", [None, torch.OutOfMemoryError("full")])
+def test_images_are_prepared_ahead_of_time(videos, fails):
+    made = []
+    lockstep = Lockstep(lambda slots: made.append(Preparing(slots, fails)) or made[-1], 2, decoders=2)
+    for trajectory, video in zip(together(lockstep, videos), videos, strict=True):
+        assert_same(trajectory, follow(Wandering(), video))
+    (teacher,) = made
+    # All but those that were decoded before there was a teacher: three of each video at most.
+    frames = sum(map(len, videos))
+    assert teacher.handed == teacher.prepared
+    assert teacher.handed >= frames - 3 * len(videos) if fails is None else teacher.handed == 0
+
+
+def test_a_teacher_that_cannot_prepare_an_image_fails_the_video(videos):
+    lockstep = Lockstep(lambda slots: Preparing(slots, ValueError("no such colour")), 2)
+    for error in together(lockstep, videos):
+        assert "no such colour" in str(error)
+
+
 def test_videos_handed_in_later_are_tracked_too(videos):
     lockstep = Lockstep(WanderingBatch, 4)
     for video in videos[:3]:
@@ -289,6 +337,15 @@ def test_every_gpu_has_a_worker_of_its_own(stage, tmp_path):
     assert columns(found) == columns(stage("one"))
     used = {tuple(line.split()[1:]) for line in log.read_text().splitlines()}
     assert sorted(device for device, _ in used) == devices
+    assert len({process for _, process in used}) == 2
+
+
+def test_a_gpu_that_is_named_twice_has_two_workers(stage, tmp_path):
+    log = tmp_path / "log"
+    found = stage(executor={"devices": ["toy:0", "toy:0"], "slots": {"t": 1}}, device="toy", log=str(log))
+    assert columns(found) == columns(stage("one"))
+    used = {tuple(line.split()[1:]) for line in log.read_text().splitlines()}
+    assert {device for device, _ in used} == {"toy:0"}
     assert len({process for _, process in used}) == 2
 
 

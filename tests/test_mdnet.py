@@ -22,7 +22,7 @@ from teachers.mdnet.crop import as_input, crop, crop_on_device, padded
 from teachers.mdnet.extractor import Extractor, Request
 from teachers.mdnet.memory import Memory, Rows
 from teachers.mdnet.network import Network, Widths, load_network
-from teachers.mdnet.normalised_pool import normalised_pool
+from teachers.mdnet.normalised_pool import by_operators, normalised_pool
 from teachers.mdnet.sampling import Sampler, Spread
 from teachers.mdnet.training import Examples, train
 
@@ -94,6 +94,7 @@ def test_normalised_pool_is_relu_then_lrn_then_pool(shape, threads):
     finally:
         torch.set_num_threads(1)
     torch.testing.assert_close(found, wanted, rtol=2e-6, atol=1e-5)
+    torch.testing.assert_close(by_operators(x), wanted, rtol=2e-6, atol=1e-5)
 
 
 def test_features_of_the_published_widths():
@@ -182,11 +183,13 @@ def test_outside_the_image_only_red_is_grey():
 )
 @settings(max_examples=25, deadline=None)
 def test_crops_on_a_device_are_those_of_the_cpu(box, seed):
-    image = np.random.default_rng(seed).integers(0, 256, (100, 140, 3), dtype=np.uint8)
-    boxes = np.array([box], np.float32)
-    found = crop_on_device(padded(image, torch.device("cpu")), boxes)
-    wanted = as_input(crop(image, boxes))
-    assert found.shape == wanted.shape == (1, 3, 107, 107)
+    rng = np.random.default_rng(seed)
+    images = [rng.integers(0, 256, (100, 140, 3), np.uint8), rng.integers(0, 256, (90, 200, 3), np.uint8)]
+    boxes, owner = np.array([box, box, TARGET], np.float32), np.array([0, 1, 1])
+    found = crop_on_device([padded(image, torch.device("cpu")) for image in images], owner, boxes)
+    rgb = [np.ascontiguousarray(image[..., ::-1]) for image in images]
+    wanted = torch.cat([as_input(crop(rgb[i], boxes[owner == i])) for i in (0, 1)])
+    assert found.shape == wanted.shape == (3, 3, 107, 107)
     assert float((found - wanted).abs().max()) <= 1.0
     assert float((found != wanted).float().mean()) < 0.01
 
@@ -261,7 +264,9 @@ def test_a_regressor_undoes_the_shift_that_it_was_taught():
     size = boxes[:, 2:]
     shift = np.concatenate([(centres(TARGET) - centres(boxes)) / size, np.log(TARGET[2:] / size)], axis=1)
     features = torch.from_numpy(100 * shift.astype(np.float32))
-    refined = regression.fit(features, boxes, TARGET).refine(features, boxes, (320, 240))
+    regressor = regression.fit(features, boxes, TARGET)
+    (shift,) = regression.corrections([regressor], [features])
+    refined = regression.refined(boxes, shift, (320, 240))
     np.testing.assert_allclose(refined, np.tile(TARGET, (len(boxes), 1)), atol=2.0)
 
 
@@ -269,7 +274,8 @@ def test_refined_boxes_are_cut_at_the_image():
     still = regression.Regressor(torch.zeros(3, 4), torch.tensor([-1.0, 0.0, 0.0, 1.0]))
     boxes = np.array([[10, 20, 40, 50]], np.float32)
     # A whole width to the left is cut at 0; e times the height, at what is left below the box's own top.
-    assert still.refine(torch.zeros(1, 3), boxes, (100, 120))[0] == pytest.approx([0, 0, 40, 100])
+    (shift,) = regression.corrections([still], [torch.zeros(1, 3)])
+    assert regression.refined(boxes, shift, (100, 120))[0] == pytest.approx([0, 0, 40, 100])
 
 
 # --- memory --------------------------------------------------------------------------------------------------

@@ -285,6 +285,11 @@ def test_the_crop_is_upstreams_on_both_routes(window: Window, height: int, width
     both = resample([image, image], [window, other], size, [fill, fill], CPU).numpy()
     np.testing.assert_array_equal(both[0], expected)
     np.testing.assert_array_equal(both[1], padded_crop(image, other, size, fill))
+    # The same from images that were brought to the device whole, all or some of them.
+    for second in (image, torch.from_numpy(image)):
+        whole = resample([torch.from_numpy(image), second], [window, other], size, [fill, fill], CPU)
+        np.testing.assert_array_equal(whole.numpy(), both)
+    np.testing.assert_array_equal(average_colour(torch.from_numpy(image)), average_colour(image))
 
 
 def test_a_huge_window_costs_no_memory():

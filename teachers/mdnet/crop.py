@@ -6,6 +6,8 @@ the image the authors' code leaves (128, 0, 0) in RGB, an oversight that the pub
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 import torch
@@ -56,44 +58,54 @@ def as_input(patches: NDArray[np.uint8]) -> Tensor:
 
 
 def padded(image: NDArray[np.uint8], device: torch.device) -> Tensor:
-    """An image on a device with a border of one pixel of what lies outside: uint8 (H + 2, W + 2, 3)."""
-    bordered = cv2.copyMakeBorder(image, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=OUTSIDE)
-    return uploaded(np.asarray(bordered, np.uint8), device)
+    """A BGR image on a device, as RGB with a border of one pixel of what lies outside: uint8 (H + 2, W + 2, 3)."""
+    height, width = image.shape[:2]
+    bordered = torch.tensor(OUTSIDE, dtype=torch.uint8, device=device).repeat(height + 2, width + 2, 1)
+    bordered[1:-1, 1:-1] = uploaded(image, device).flip(-1)
+    return bordered
 
 
-def crop_on_device(image: Tensor, boxes: Boxes) -> Tensor:
-    """Cut patches out of an image where it lies; within one grey level of `crop`.
+def crop_on_device(images: Sequence[Tensor], owner: NDArray[np.intp], boxes: Boxes) -> Tensor:
+    """Cut patches out of images where these lie; within one grey level of `crop`.
+
+    All patches go through each operation together, and of their places only seven numbers a box travel.
 
     Args:
-        image: What `padded` returned.
+        images: What `padded` returned, at least one, on one device; their sizes may differ.
+        owner: Which of the images each box is in, (N,).
         boxes: float32 (N, 4).
 
     Returns:
-        What `as_input` returns, on the image's device.
+        What `as_input` returns, on the images' device.
     """
+    device = images[0].device
+    pixels = torch.cat([image.view(-1, 3) for image in images]) if len(images) > 1 else images[0].view(-1, 3)
+    sizes = np.array([image.shape[:2] for image in images])
+    starts = np.cumsum([0, *sizes.prod(axis=1)[:-1]])
     inverse = np.linalg.inv(_to_patch(boxes))
-    steps = np.arange(PATCH)
-    x_low, x_part = _neighbours(steps * inverse[:, 0, :1] + inverse[:, 0, 2:], image.shape[1], image.device)
-    y_low, y_part = _neighbours(steps * inverse[:, 1, 1:2] + inverse[:, 1, 2:], image.shape[0], image.device)
+    numbers = [inverse[:, 0, 0], inverse[:, 0, 2], inverse[:, 1, 1], inverse[:, 1, 2]]
+    where = uploaded(np.stack([*numbers, *sizes[owner].T, starts[owner]], axis=0), device)
+    across, left, down, top, height, width, start = where[:, :, None]
+    steps = torch.arange(PATCH, dtype=torch.float64, device=device)
+    columns, x_part = _neighbours(steps * across + left, width)
+    rows, y_part = _neighbours(steps * down + top, height)
     x_part, y_part = x_part[:, None, :, None], y_part[:, :, None, None]
 
-    def row(y: Tensor) -> Tensor:
-        left, right = (image[y[:, :, None], x[:, None, :]].float() for x in x_low)
-        return left + x_part * (right - left)
+    def line(row: Tensor) -> Tensor:
+        begin = (start.long() + row * width.long())[:, :, None]
+        one, other = (pixels[begin + column[:, None]].float() for column in columns)
+        return one + x_part * (other - one)
 
-    above, below = (row(y) for y in y_low)
+    above, below = (line(row) for row in rows)
     patches = (above + y_part * (below - above)).round_()
     return patches.sub_(MEAN).permute(0, 3, 1, 2)
 
 
-def _neighbours(
-    coordinates: NDArray[np.float64], size: int, device: torch.device
-) -> tuple[tuple[Tensor, Tensor], Tensor]:
-    """Indices of the two pixels (of a padded image of that size) around each coordinate, and the second's share."""
-    low = np.floor(coordinates)
-    share = uploaded((coordinates - low).astype(np.float32), device)
-    first, second = (uploaded(np.clip(low + shift, 0, size - 1).astype(np.int64), device) for shift in (1, 2))
-    return (first, second), share
+def _neighbours(coordinates: Tensor, size: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
+    """Indices of the two pixels (of padded images of sizes (N, 1)) around each coordinate, and the second's share."""
+    low = coordinates.floor()
+    first, second = ((low + shift).clamp(min=0).minimum(size - 1).long() for shift in (1, 2))
+    return (first, second), (coordinates - low).float()
 
 
 def _to_patch(boxes: Boxes) -> NDArray[np.float64]:

@@ -51,8 +51,9 @@ class Extractor:
 
     def prepare(self, image: Image) -> Prepared:
         """Bring an image (uint8 (H, W, 3), BGR) to where it is cropped."""
-        rgb = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
-        return rgb if self.device.type == "cpu" else padded(rgb, self.device)
+        if self.device.type != "cpu":
+            return padded(image, self.device)
+        return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
     def features(self, requests: Sequence[Request]) -> list[Tensor]:
         """The features of each request's boxes, float32 (N, F).
@@ -82,9 +83,14 @@ class Extractor:
         return list(torch.split(features, counts))
 
     def _batch(self, requests: Sequence[Request], owner: NDArray[np.intp], boxes: Boxes) -> Tensor:
-        parts = [(requests[i].image, boxes[owner == i]) for i in np.unique(owner)]
+        numbers, owner = np.unique(owner, return_inverse=True)
+        images = [requests[i].image for i in numbers]
+        on_device = [image for image in images if isinstance(image, Tensor)]
+        if on_device:
+            return self.network.features(crop_on_device(on_device, owner, boxes))
         patches = [
-            crop_on_device(image, part) if isinstance(image, Tensor) else as_input(crop(image, part))
-            for image, part in parts
+            as_input(crop(image, boxes[owner == i]))
+            for i, image in enumerate(images)
+            if not isinstance(image, Tensor)
         ]
         return self.network.features(patches[0] if len(patches) == 1 else torch.cat(patches))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,26 +34,41 @@ class Regressor:
     weight: Tensor
     intercept: Tensor
 
-    def refine(self, features: Tensor, boxes: Boxes, image_size: tuple[int, int]) -> Boxes:
-        """Correct boxes by what their features say.
+    def __call__(self, features: Tensor) -> Tensor:
+        """The corrections (dx, dy, dw, dh) that features (N, F) ask for, float32 (N, 4)."""
+        return features @ self.weight + self.intercept
 
-        Args:
-            features: float32 (N, F), of the boxes.
-            boxes: float32 (N, 4).
-            image_size: (width, height).
 
-        Returns:
-            float32 (N, 4), with the top-left corner not above or left of the image. The size is cut at what is left
-            of the image from the *uncorrected* corner on, as in the authors' code.
-        """
-        shift = (features @ self.weight + self.intercept).cpu().numpy()
-        size = boxes[:, 2:]
-        centre = boxes[:, :2] + size / 2 + shift[:, :2] * size
-        wanted = np.exp(shift[:, 2:]) * size
-        corner = np.maximum(centre - wanted / 2, 0)
-        room = np.asarray(image_size, np.float32) - boxes[:, :2]
-        refined: Boxes = np.concatenate([corner, np.minimum(wanted, room)], axis=1).astype(np.float32)
-        return refined
+def corrections(regressors: Sequence[Regressor], features: Sequence[Tensor]) -> list[NDArray[np.float32]]:
+    """Each regressor's corrections for features (N, F) of its own video, float32 (N, 4), on the CPU.
+
+    All come from a device in one transfer, for each has to wait until the device is done.
+    """
+    if not regressors:
+        return []
+    found = torch.stack([own(x) for own, x in zip(regressors, features, strict=True)])
+    return list(found.cpu().numpy())
+
+
+def refined(boxes: Boxes, shift: NDArray[np.float32], image_size: tuple[int, int]) -> Boxes:
+    """Correct boxes.
+
+    Args:
+        boxes: float32 (N, 4).
+        shift: Their corrections, float32 (N, 4).
+        image_size: (width, height).
+
+    Returns:
+        float32 (N, 4), with the top-left corner not above or left of the image. The size is cut at what is left of the
+        image from the *uncorrected* corner on, as in the authors' code.
+    """
+    size = boxes[:, 2:]
+    centre = boxes[:, :2] + size / 2 + shift[:, :2] * size
+    wanted = np.exp(shift[:, 2:]) * size
+    corner = np.maximum(centre - wanted / 2, 0)
+    room = np.asarray(image_size, np.float32) - boxes[:, :2]
+    result: Boxes = np.concatenate([corner, np.minimum(wanted, room)], axis=1).astype(np.float32)
+    return result
 
 
 def suitable(boxes: Boxes, target: Boxes) -> Boxes:

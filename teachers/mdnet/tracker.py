@@ -99,15 +99,24 @@ class MdnetBatch:
         """Another one with the same network, for so many videos."""
         return MdnetBatch(self._extractor.network, slots, self._seed, budget=self._budget)
 
+    def prepare(self, image: Image) -> Image | Tensor:
+        """Bring an image to the device, see `Preparing`; where it is cropped on the CPU, it is left as it is."""
+        return image if self._device.type == "cpu" else self._extractor.prepare(image)
+
+    def _prepared(self, image: Image | Tensor) -> Prepared:
+        return image if isinstance(image, Tensor) else self._extractor.prepare(image)
+
     @torch.inference_mode()
-    def start(self, slot: int, image: Image, box: Box, task: Task) -> Box:
+    def start(self, slot: int, image: Image | Tensor, box: Box, task: Task) -> Box:
         """Begin a video in a free slot: draw samples, train its classifier and its regressor.
 
         Raises:
             TeacherError: If the target or the image is too small to draw samples from.
         """
         where = f"video {task.name}"
-        height, width = image.shape[:2]
+        prepared = self._prepared(image)
+        border = 2 if isinstance(prepared, Tensor) else 0
+        height, width = (int(n) - border for n in prepared.shape[:2])
         if min(height, width) <= 2 * MARGIN:
             raise TeacherError(f"{where}: an image of {width} x {height} is too small for MDNet's samples")
         memories = self._memories[slot]
@@ -116,7 +125,6 @@ class MdnetBatch:
         sampler = Sampler(np.random.RandomState(self._seed), (width, height))
         track = Track(sampler, self._dropout(), as_boxes(box).copy(), *memories, budget=self._budget)
         samples = track.first(where)
-        prepared = self._extractor.prepare(image)
         positives, negatives = self._features(prepared, samples.positives, samples.negatives)
 
         for own, first in zip(self._layers.tensors(), self._initial.tensors(), strict=True):
@@ -137,7 +145,7 @@ class MdnetBatch:
         return track.box
 
     @torch.inference_mode()
-    def step(self, images: Mapping[int, Image]) -> dict[int, Box | Exception]:
+    def step(self, images: Mapping[int, Image | Tensor]) -> dict[int, Box | Exception]:
         """Track the next frame of each slot given."""
         groups = [list(images)] if self.together else [[slot] for slot in images]
         boxes: dict[int, Box | Exception] = {}
@@ -163,10 +171,10 @@ class MdnetBatch:
     def _features(self, image: Prepared, *boxes: np.ndarray) -> list[Tensor]:
         return self._extractor.features([Request(image, b) for b in boxes])
 
-    def _step(self, slots: Sequence[int], images: Sequence[Image]) -> dict[int, Box]:
+    def _step(self, slots: Sequence[int], images: Sequence[Image | Tensor]) -> dict[int, Box]:
         """Track one frame of some slots in lockstep."""
         tracks = [self._tracks[slot] for slot in slots]
-        prepared = [self._extractor.prepare(image) for image in images]
+        prepared = [self._prepared(image) for image in images]
         candidates = [track.candidates() for track in tracks]
         features = self._extractor.features(
             [Request(image, boxes) for image, boxes in zip(prepared, candidates, strict=True)]
@@ -174,6 +182,14 @@ class MdnetBatch:
         logits = classifier.scores(self._layers.at(slots), torch.stack(features))[..., classifier.TARGET]
         best = logits.topk(BEST, dim=1)
         means, order = best.values.mean(1).tolist(), best.indices.cpu().numpy()
+
+        refinable = {
+            i: own for i, t in enumerate(tracks) if means[i] > 0 and (own := t.regressor) is not None
+        }
+        shifts = regression.corrections(
+            list(refinable.values()), [features[i][best.indices[i]] for i in refinable]
+        )
+        shift = dict(zip(refinable, shifts, strict=True))
 
         reported: dict[int, Box] = {}
         learning: list[tuple[int, Track, bool]] = []
@@ -183,9 +199,8 @@ class MdnetBatch:
             box = chosen.mean(0)
             reported[slot] = box
             if success:
-                if track.regressor is not None:
-                    refined = track.regressor.refine(features[i][best.indices[i]], chosen, track.image_size)
-                    reported[slot] = refined.mean(0)
+                if i in shift:
+                    reported[slot] = regression.refined(chosen, shift[i], track.image_size).mean(0)
                 track.found(box, prepared[i])
             else:
                 track.lost(box)

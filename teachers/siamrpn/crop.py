@@ -61,8 +61,11 @@ def window_at(centre: tuple[float, float], side: int, rounding: Rounding = "up")
     return Window(x, y, side)
 
 
-def average_colour(image: Image) -> Colour:
+def average_colour(image: Image | Tensor) -> Colour:
     """The image's mean colour, cut to whole grey levels as upstream's assignment into a uint8 array does."""
+    if isinstance(image, Tensor):
+        sums = image.sum((0, 1), dtype=torch.int64).cpu().numpy()
+        return (sums // (image.shape[0] * image.shape[1])).astype(np.uint8)
     colour: Colour = np.mean(image, axis=(0, 1)).astype(np.uint8)
     return colour
 
@@ -108,7 +111,7 @@ def patch(image: Image, window: Window, size: int, fill: Colour) -> Image:
 
 
 def resample(
-    images: Sequence[Image],
+    images: Sequence[Image | Tensor],
     windows: Sequence[Window],
     size: int,
     fills: Sequence[Colour],
@@ -116,10 +119,9 @@ def resample(
 ) -> Tensor:
     """Cut and resize one window of each image, on the device.
 
-    The windows' pixels travel end to end in one transfer; their sizes may differ.
-
     Args:
-        images: N images, uint8 (H, W, 3), of any sizes.
+        images: N images, uint8 (H, W, 3), of any sizes: where one of them is on the device already, all are brought
+            there whole, else their windows' pixels travel end to end in one transfer.
         windows: One per image.
         size: Side of the results.
         fills: Colour outside each image.
@@ -129,16 +131,22 @@ def resample(
         uint8 (N, size, size, 3) on the device, equal to `patch`'s.
     """
     boxes = [inside(w, i.shape) for w, i in zip(windows, images, strict=True)]
-    cuts = [i[t:b, le:r].ravel() for i, (le, t, r, b) in zip(images, boxes, strict=True)]
-    # The fill colour is each window's first pixel, so that one gather reads both.
-    flat = np.concatenate([part for fill, cut in zip(fills, cuts, strict=True) for part in (fill, cut)])
-    lengths = np.array([1 + len(c) // 3 for c in cuts])
-    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-    numbers = [
-        (w.x, w.y, w.side, le, t, r, b, s) for w, (le, t, r, b), s in zip(windows, boxes, starts, strict=True)
-    ]
-    pixels = uploaded(flat, device).reshape(-1, 3)
-    x, y, side, left, top, right, bottom, start = uploaded(np.array(numbers), device).T[:, :, None]
+    if any(isinstance(image, Tensor) for image in images):
+        whole = [i if isinstance(i, Tensor) else uploaded(i, device) for i in images]
+        pixels = torch.cat([uploaded(np.stack(fills), device), *(image.view(-1, 3) for image in whole)])
+        lengths = [image.shape[0] * image.shape[1] for image in whole]
+        strides = [image.shape[1] for image in whole]
+        first = [0] * len(images)
+    else:
+        cuts = [i[t:b, le:r].reshape(-1, 3) for i, (le, t, r, b) in zip(images, boxes, strict=True)]
+        pixels = uploaded(np.concatenate([np.stack(fills), *cuts]), device)
+        lengths = [len(cut) for cut in cuts]
+        strides = [r - le for le, _, r, _ in boxes]
+        first = [t * (r - le) + le for le, t, r, _ in boxes]
+    # The fill colours are the first pixels of all, so that one gather reads both.
+    starts = np.cumsum([len(images), *lengths[:-1]]) - first
+    numbers = np.column_stack([windows, boxes, range(len(images)), starts, strides])
+    x, y, side, left, top, right, bottom, fill, start, stride = uploaded(numbers, device).T[:, :, None]
     low, weight = _taps(side, size)
     # OpenCV drops the weight of a column beyond the window, but keeps that of a row and repeats the row.
     beyond = (low < 0) | (low >= side - 1)
@@ -152,8 +160,8 @@ def resample(
             seen = ((row >= top) & (row < bottom))[:, :, None] & ((column >= left) & (column < right))[
                 :, None
             ]
-            at = 1 + (row - top)[:, :, None] * (right - left)[:, :, None] + (column - left)[:, None]
-            grey = pixels[start[:, :, None] + torch.where(seen, at, 0)].int()
+            at = (start + row * stride)[:, :, None] + column[:, None]
+            grey = pixels[torch.where(seen, at, fill[:, :, None])].int()
             line = line + grey * factor[:, None, :, None]
         out = out + ((down[:, :, None, None] * (line >> 4)) >> 16)
     return ((out + 2) >> 2).to(torch.uint8)

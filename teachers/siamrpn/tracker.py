@@ -28,6 +28,7 @@ from teachers.siamrpn.crop import (
 )
 from teachers.siamrpn.decode import choose
 from teachers.siamrpn.variants import EXEMPLAR, Tuning
+from teachers.upload import uploaded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +39,10 @@ if TYPE_CHECKING:
 _SMALLEST = 10.0
 _SMALL_TARGET = 0.004
 _MOST = 1024
+
+_FEW = 4
+"""Images that are on the CPU are cut there where there are no more than this: that costs less than the eighty kernels
+with which a GPU cuts any number."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,11 +94,11 @@ class Tracker:
         self.device = device
         self._together = together or (1 if device.type == "cpu" else _MOST)
 
-    def begin(self, image: Image, box: Box) -> State:
+    def begin(self, image: Image | Tensor, box: Box) -> State:
         """Learn the target of frame 0.
 
         Args:
-            image: uint8 (H, W, 3), BGR.
+            image: uint8 (H, W, 3), BGR, here or on the device.
             box: float (4,), (x, y, w, h).
 
         Raises:
@@ -115,12 +120,12 @@ class Tracker:
         search = self.tuning.small_search if small and self.tuning.small_search else self.tuning.search
         return State(centre, (w, h), np.asarray(box, np.float32), 1.0, fill, kernels, search)
 
-    def step(self, states: Sequence[State], images: Sequence[Image]) -> list[State | TeacherError]:
+    def step(self, states: Sequence[State], images: Sequence[Image | Tensor]) -> list[State | TeacherError]:
         """Find the targets in their next frames.
 
         Args:
             states: One per video.
-            images: The next frame of each.
+            images: The next frame of each, here or on the device.
 
         Returns:
             The state after the frame, or why there is none, in the order of `states`.
@@ -145,6 +150,12 @@ class Tracker:
                 pending = pending[len(part) :]
         return [results[i] for i in range(len(states))]
 
+    def prepare(self, image: Image, slots: int) -> Image | Tensor:
+        """Bring an image to where it is cut when so many videos are tracked: ahead of time, by any thread."""
+        if self.device.type == "cpu" or slots <= _FEW:
+            return image
+        return uploaded(image, self.device)
+
     def _search(self, state: State) -> int:
         return self.tuning.long_term.search if self.tuning.long_term and state.lost else state.search
 
@@ -153,17 +164,20 @@ class Tracker:
         return lost.influence if lost else self.tuning.influence
 
     def _crops(
-        self, images: Sequence[Image], windows: Sequence[Window], size: int, fills: Sequence[Colour]
+        self, images: Sequence[Image | Tensor], windows: Sequence[Window], size: int, fills: Sequence[Colour]
     ) -> Tensor:
         """Float (N, 3, size, size) in channels-last order, on the device."""
-        if self.device.type == "cpu":
-            cuts = [patch(i, w, size, f) for i, w, f in zip(images, windows, fills, strict=True)]
-            stacked = torch.from_numpy(np.stack(cuts))
+        here = [image for image in images if not isinstance(image, Tensor)]
+        if len(here) == len(images) and (self.device.type == "cpu" or len(here) <= _FEW):
+            cuts = [patch(i, w, size, f) for i, w, f in zip(here, windows, fills, strict=True)]
+            stacked = uploaded(np.stack(cuts), self.device)
         else:
             stacked = resample(images, windows, size, fills, self.device)
         return stacked.permute(0, 3, 1, 2).float()
 
-    def _chosen(self, states: Sequence[State], images: Sequence[Image], search: int) -> list[list[float]]:
+    def _chosen(
+        self, states: Sequence[State], images: Sequence[Image | Tensor], search: int
+    ) -> list[list[float]]:
         """Run the network; rows as `decode.choose` gives them."""
         sides = [context_side(*state.size) for state in states]
         windows = [
@@ -193,7 +207,7 @@ class Tracker:
             rows: list[list[float]] = chosen.tolist()
         return rows
 
-    def _moved(self, state: State, choice: Sequence[float], image: Image) -> State | TeacherError:
+    def _moved(self, state: State, choice: Sequence[float], image: Image | Tensor) -> State | TeacherError:
         *proposal, penalty, score, usable = choice
         if not usable:
             return TeacherError(

@@ -76,6 +76,7 @@ class PyTracking:
         pytracking = importlib.import_module("pytracking")
         for name in ("TensorList", "TensorDict"):
             torch_repairs.hide_dunders(getattr(pytracking, name))
+        torch_repairs.answer_on_the_cpu(importlib.import_module("pytracking.libs.dcf"), "max2d")
 
     def _found(self, owner: Any, weights: str) -> str:  # noqa: ANN401 - a feature or network of pytracking
         """Where a network's file is; the owner is given its absolute path."""

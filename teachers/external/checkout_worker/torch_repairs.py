@@ -79,6 +79,20 @@ def import_torchvision() -> None:
         resnet.model_urls = {}  # type: ignore[attr-defined]
 
 
+def answer_on_the_cpu(module: Any, name: str) -> None:  # noqa: ANN401 - a module of the checkout
+    """Have a function of a module, which returns tensors, return them on the CPU.
+
+    pytracking finds the highest of its scores on a GPU and looks up scales and displacements, which lie on the CPU,
+    with the place. PyTorch used to allow that.
+    """
+    function = getattr(module, name)
+
+    def wrapped(*args: Any, **options: Any) -> tuple[Tensor, ...]:  # noqa: ANN401 - whatever the function takes
+        return tuple(found.cpu() for found in function(*args, **options))
+
+    setattr(module, name, wrapped)
+
+
 def hide_dunders(kind: Any) -> None:  # noqa: ANN401 - TensorList or TensorDict of pytracking
     """Have a container's `__getattr__` deny the names that Python and PyTorch ask objects for.
 

@@ -28,14 +28,17 @@ class Filters:
         side: Side of the search regions.
         count: Rows.
         device: Where all of it lies.
+        learning: How a first frame is learned from.
 
     Attributes:
         n: Coefficients of a series along a side.
     """
 
-    def __init__(self, kind: Kind, side: int, count: int, device: torch.device) -> None:
+    def __init__(
+        self, kind: Kind, side: int, count: int, device: torch.device, learning: joint.Learning
+    ) -> None:
         self.kind = kind
-        self._device = device
+        self._device, self._learning = device, learning
         self._transform = transform_of(side // kind.stride, str(device))
         self.n = n = self._transform.n
         self._coefficients = coefficients = n * (n // 2 + 1)
@@ -53,7 +56,7 @@ class Filters:
         self._goal.put(row, self.kind, region)
         series = joined(self._transform(beginning.maps)) * turns(beginning.moves, self.n, self._device)
         axes = torch.from_numpy(beginning.axes(self.kind.kept)).to(self._device)
-        learned = joint.learn(self._goal.at(slice(row, row + 1)), series, axes)
+        learned = self._learning(self._goal.at(slice(row, row + 1)), series, axes)
         self._projection[row], self._energy[row] = learned.projection, learned.energy
         self._filters[row] = self._real(learned.filters[None])[0]
         self._memory.start(row, learned.samples)

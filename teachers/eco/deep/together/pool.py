@@ -14,6 +14,7 @@ from teachers.eco.deep.extractor import Extractor
 from teachers.eco.deep.pose import Pose
 from teachers.eco.deep.region import KINDS
 from teachers.eco.deep.together.filters import Filters
+from teachers.eco.deep.together.joint import Learning
 from teachers.eco.deep.together.resize import resized
 from teachers.eco.deep.together.series import Rows
 from teachers.eco.deep.transform import sampling_of
@@ -44,18 +45,19 @@ class Pool:
         extractor: The network; the pool lies where it does.
         side: Side of the search regions.
         count: Rows.
+        learning: How a first frame is learned from; pools of one teacher share it.
 
     Attributes:
         side: Side of the search regions.
         poses: The targets' places, by row.
     """
 
-    def __init__(self, extractor: Extractor, side: int, count: int) -> None:
+    def __init__(self, extractor: Extractor, side: int, count: int, learning: Learning) -> None:
         self.side = side
         self.poses: dict[int, Pose] = {}
         self._extractor, self._count = extractor, count
         self._device = extractor.device
-        self._filters = [Filters(kind, side, count, self._device) for kind in KINDS]
+        self._filters = [Filters(kind, side, count, self._device, learning) for kind in KINDS]
         self._sampling = sampling_of(self._filters[0].n, side, str(self._device))
 
     @property

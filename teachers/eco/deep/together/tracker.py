@@ -10,6 +10,7 @@ from teachers.base import Box, Image, Task
 from teachers.eco.deep.beginning import Start
 from teachers.eco.deep.extractor import Extractor
 from teachers.eco.deep.slots import Slots
+from teachers.eco.deep.together.joint import Learning
 from teachers.eco.deep.together.pool import Pool
 
 MOST = 16
@@ -31,6 +32,7 @@ class EcoDeepTogether(Slots):
         self, extractor: Extractor, begin: Callable[[Image | None, Box, Task], Start], slots: int
     ) -> None:
         super().__init__(extractor, begin, slots)
+        self._learning = Learning()
         self._pools: list[Pool] = []
         self._places: dict[int, tuple[Pool, int]] = {}
 
@@ -62,7 +64,7 @@ class EcoDeepTogether(Slots):
         side = start.pose.region.side
         pool = next((p for p in self._pools if p.side == side and p.free is not None), None)
         if pool is None:
-            pool = Pool(self._extractor, side, min(self.slots, MOST))
+            pool = Pool(self._extractor, side, min(self.slots, MOST), self._learning)
             self._pools.append(pool)
         row = pool.free
         assert row is not None
