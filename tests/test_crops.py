@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from datasets.transfer.crop import crop_region
-from trainer.crops import DEVIATION, MEAN, crop_batch, crop_dense
+from trainer.crops import DEVIATION, MEAN, crop_batch
+from trainer.dense import crop_dense
 
 torch.set_num_threads(1)
 
