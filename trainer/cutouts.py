@@ -6,25 +6,26 @@ Only what a crop shows of its image travels, all of a step in one copy from pinn
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from datasets.boxes import Boxes
 from teachers.upload import uploaded
 from trainer.crops import normalised
 from trainer.dense import crop_packed, described
 
 Image = NDArray[np.uint8]
+Numbers = NDArray[np.floating[Any]]
 
 
 def crop_uploaded(
     images: Sequence[Image],
-    windows: Boxes,
-    image_sizes: Boxes,
-    boxes: Boxes,
+    windows: Numbers,
+    image_sizes: Numbers,
+    boxes: Numbers,
     size: int,
     context: float,
     device: torch.device,
@@ -61,12 +62,12 @@ def crop_uploaded(
     numbers = np.concatenate([windows[:, :2] + low * step, shapes * step, image_sizes, boxes], axis=1)
     there = pixels.to(device, non_blocking=True)
     packed = described(there.flip(-1) if bgr else there, shapes, device)
-    window, image_size, box = uploaded(numbers, device).split([4, 2, 4], dim=1)
+    window, image_size, box = torch.split(uploaded(numbers, device), [4, 2, 4], dim=1)
     return normalised(crop_packed(packed, window, image_size, box, size, context))
 
 
 def _shown(
-    stored: NDArray[np.int64], windows: Boxes, boxes: Boxes, context: float
+    stored: NDArray[np.int64], windows: Numbers, boxes: Numbers, context: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The stored pixels that crops show: the first column and row of each, and those behind the last, (B, 2).
 

@@ -313,7 +313,7 @@ def _advance(student: Student, busy: list[_Target], episode: EpisodeOptions, dev
     memories = [target.memory.recall() for target in busy]
     joined = LSTMState(*(torch.cat(parts) for parts in zip(*memories, strict=True)))
     action, _, state = student(previous, current, joined)
-    kept = map(LSTMState, *(part.split(1) for part in state))
+    kept = map(LSTMState, *(torch.split(part, 1) for part in state))
     moved = clip_box(
         transition(action.cpu().clamp(-1.0, 1.0), box), width, height, episode.smallest_box
     ).numpy()

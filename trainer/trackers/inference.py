@@ -140,7 +140,7 @@ class Inference:
                 x = x.index_select(0, uploaded(np.array(places), self._device))
             joined = LSTMState(*(torch.cat(parts) for parts in zip(*states, strict=True)))
             action, value, state = self._student.decide(x, joined)
-            kept = list(map(LSTMState, *(part.split(1) for part in state)))
+            kept = list(map(LSTMState, *(torch.split(part, 1) for part in state)))
             # The one time that a step waits for the device.
             answers = torch.cat([action, value[:, None]], dim=1)[: len(views)].cpu()
             boxes = _moved(views, answers[:, :4])
