@@ -1,17 +1,21 @@
-"""TRAS, TRAST and TRASFUST on the CPU: frames per second, reading not counted.
+"""TRAS, TRAST and TRASFUST: frames per second, reading not counted.
 
 Example:
     python benchmarks/trackers.py --backbones resnet18 small tiny --threads 1 2
+    python benchmarks/trackers.py --devices cuda --backbones resnet18 --threads 1 --slots 8 32 128 256
 
 Weights are random, which changes no cost; frames are a drifting texture of 640x480 pixels. All trackers of a student
 take turns, some frames each, so that whatever else the machine does hits all alike. On a machine that does other things
 the fastest tenth of the frames says what the tracker takes, the median what it got; `CPU` is the processor time of
 all threads, the median; frames/s are those of the fastest tenth. `plain` is TRAS by PyTorch's own layers: unfolded,
-unpacked, one call of the student and two crops per frame. Prints a Markdown table.
+unpacked, one call of the student and two crops per frame. A step ends with the boxes on the CPU, so a GPU has
+done its work when the clock is read; sending it the crops' pixels is counted. Prints a Markdown table.
 """
 
 from __future__ import annotations
 
+import copy
+import itertools
 import sys
 import tempfile
 import time
@@ -49,6 +53,8 @@ class Benchmark:
 
     backbones: tuple[BackboneName, ...] = ("resnet18", "small", "tiny")
     """The students' branches."""
+    devices: tuple[str, ...] = ("cpu",)
+    """Where the student is: cpu, cuda ..."""
     threads: tuple[int, ...] = (1, 2)
     """PyTorch's threads."""
     slots: tuple[int, ...] = (8, 32)
@@ -62,7 +68,16 @@ class Benchmark:
         """Measure and print."""
         cv2.setNumThreads(1)
         images = drifting(self.frames + self.warm_up + 1)
-        heads = ["student", "threads", "tracker", "ms, fastest tenth", "ms, median", "CPU ms", "frames/s"]
+        heads = [
+            "student",
+            "device",
+            "threads",
+            "tracker",
+            "ms, fastest tenth",
+            "ms, median",
+            "CPU ms",
+            "frames/s",
+        ]
         print(f"| {' | '.join(heads)} |")
         print("|---" * len(heads) + "|")
         with tempfile.TemporaryDirectory() as folder:
@@ -70,14 +85,16 @@ class Benchmark:
             for backbone in self.backbones:
                 torch.manual_seed(0)
                 student = Student(StudentOptions(backbone=backbone)).eval()
-                for threads in self.threads:
+                for device, threads in itertools.product(self.devices, self.threads):
                     torch.set_num_threads(threads)
-                    for row in self._rows(student, images, specs):
-                        print(f"| {backbone} | {threads} | {row}", flush=True)
+                    for row in self._rows(student, device, images, specs):
+                        print(f"| {backbone} | {device} | {threads} | {row}", flush=True)
         return 0
 
-    def _rows(self, student: Student, images: Sequence[Image], recorded: Sequence[str]) -> list[str]:
-        inference = Inference(student)
+    def _rows(
+        self, student: Student, device: str, images: Sequence[Image], recorded: Sequence[str]
+    ) -> list[str]:
+        inference = Inference(student, device)
         live = pool.create(["kcf", "mosse"])
         replayed = pool.create(recorded)
         first = next(iter(replayed))
@@ -89,7 +106,7 @@ class Benchmark:
             "TRASFUST, kcf and mosse recorded": TrasfustTracker(inference, pool.create(recorded)),
             "TRASFUST, kcf and mosse live": TrasfustTracker(inference, live),
         }
-        steps: dict[str, tuple[Step, int]] = {"plain TRAS": (plain(student, images[0]), 1)}
+        steps: dict[str, tuple[Step, int]] = {"plain TRAS": (plain(student, images[0], device), 1)}
         for name, teacher in teachers.items():
             teacher.start(images[0], BOX, Task("v", len(images)))
             steps[name] = (teacher.track, 1)
@@ -131,28 +148,29 @@ def recordings(folder: Path, count: int) -> list[str]:
     return [f"recorded:{folder}/{name},base=0" for name in ("kcf", "mosse")]
 
 
-def plain(student: Student, image: Image) -> Step:
+def plain(student: Student, image: Image, device: str) -> Step:
     """TRAS as one would write it first."""
-    whole, size = torch.tensor([[0, 0, WIDTH, HEIGHT]]), torch.tensor([[WIDTH, HEIGHT]])
-    before, box, state = rgb(image), torch.from_numpy(BOX), student.initial_state(1)
+    student = copy.deepcopy(student).to(device)
+    whole, size = (torch.tensor(n, device=device) for n in ([[0, 0, WIDTH, HEIGHT]], [[WIDTH, HEIGHT]]))
+    before, box, state = rgb(image, device), torch.from_numpy(BOX).to(device), student.initial_state(1)
 
     def step(image: Image) -> Box:
         nonlocal before, box, state
-        now = rgb(image)
+        now = rgb(image, device)
         with torch.no_grad():
-            crops = [crop_batch([frame], whole, size, box[None]) for frame in (before, now)]
+            crops = [crop_batch([frame], whole, size, box[None], device=device) for frame in (before, now)]
             action, _, state = student(*crops, state)
             box = clip_box(transition(action[0].clamp(-1, 1), box), WIDTH, HEIGHT)
         before = now
-        result: Box = box.numpy()
+        result: Box = box.cpu().numpy()
         return result
 
     return step
 
 
-def rgb(image: Image) -> torch.Tensor:
+def rgb(image: Image, device: str) -> torch.Tensor:
     """A frame as `crop_batch` wants it."""
-    return torch.from_numpy(np.ascontiguousarray(image[..., ::-1]))
+    return torch.from_numpy(np.ascontiguousarray(image[..., ::-1])).to(device)
 
 
 def batched(inference: Inference, image: Image, slots: int) -> Step:

@@ -20,6 +20,6 @@ def uploaded(array: NDArray[Any], device: torch.device) -> Tensor:
         device: Where it shall be; on the CPU the tensor shares the array's memory.
     """
     tensor = torch.from_numpy(np.ascontiguousarray(array))
-    if device.type != "cuda":
+    if device.type != "cuda" or not tensor.numel():  # nothing cannot be pinned
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from datasets.transfer.crop import crop_region
-from trainer.crops import DEVIATION, MEAN, crop_batch, crop_dense
+from trainer.crops import DEVIATION, MEAN, crop_batch
+from trainer.cutouts import crop_uploaded
+from trainer.dense import crop_dense
 
 torch.set_num_threads(1)
 
@@ -85,6 +87,25 @@ def test_any_box_of_any_window(seed, box, size):
     expected = crop_region(image.numpy(), window[0], limit[0], boxes[0], size).pixels
     found = crop_dense([image], window, limit, boxes, size, 1.5, torch.device("cpu"))[0].numpy()
     assert np.abs(found - expected).max() <= 1.01
+
+
+def test_what_travels_to_a_gpu_is_enough_for_the_crops(batch):
+    images, windows, sizes, boxes = (part[:] for part in batch)
+    boxes = torch.cat([boxes, torch.tensor([[500.0, 300, 20, 20]])])  # nothing of it is stored
+    images, windows, sizes = [*images, images[1]], windows[[*range(6), 1]], sizes[[*range(6), 1]]
+    whole = grey_levels(crop_batch(images, windows, sizes, boxes, 64))
+    arrays = [image.numpy() for image in images], windows.numpy(), sizes.numpy(), boxes.numpy()
+    found = crop_uploaded(*arrays, 64, 1.5, torch.device("cpu"))
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    assert (grey_levels(found) - whole).abs().max() <= 1.02
+    turned = [np.ascontiguousarray(image[..., ::-1]) for image in arrays[0]]
+    assert torch.equal(crop_uploaded(turned, *arrays[1:], 64, 1.5, torch.device("cpu"), bgr=True), found)
+
+
+def test_more_than_one_pass_gives_the_same(batch, monkeypatch):
+    whole = crop_dense(*batch, 64, 1.5, torch.device("cpu"))
+    monkeypatch.setattr("trainer.dense._PIXELS", 2 * 160 * 200)
+    assert torch.equal(crop_dense(*batch, 64, 1.5, torch.device("cpu")), whole)
 
 
 def test_whole_images_give_what_pil_gives(batch):

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datasets.boxes import Boxes
+from datasets.transfer.jpeg import RGB
+from teachers.upload import uploaded
 from trainer.options import EpisodeOptions
 from trainer.windows import Windows
 
@@ -52,31 +54,73 @@ class Plan:
     follow: float
 
 
-@dataclass(frozen=True, eq=False)
-class Clip:
-    """One episode's frames: T decoded of L; boxes are (x, y, w, h) in source pixels.
+COLUMNS = [4, 2, 4, 4, 4, 1]
+"""Of a clip's table, see `Row`."""
+
+FIRST = [4, 3, 3]
+"""Of what is known of an episode as a whole, see `Clip.first`."""
+
+
+class Row(NamedTuple):
+    """What is known of frames; boxes are (x, y, w, h) in source pixels.
 
     Attributes:
-        plan: What it was made from.
-        images: T stored images, uint8 (h, w, 3), RGB.
-        windows: float32 (L, 4), where each lies in its source image.
-        sizes: float32 (L, 2), width and height of the source images.
-        truth: float32 (L, 4).
-        target: float32 (L, 4), the best teacher's boxes.
-        followed: float32 (L, 4), those of one positive teacher.
-        present: bool (L,).
-        start: float32 (4,), b_0.
+        windows: float32 (..., 4), where each stored image lies in its source image.
+        sizes: float32 (..., 2), width and height of the source images.
+        truth: float32 (..., 4).
+        target: float32 (..., 4), the best teacher's boxes.
+        followed: float32 (..., 4), those of one positive teacher.
+        present: bool (...), the target is there.
     """
 
-    plan: Plan
-    images: list[Tensor]
     windows: Tensor
     sizes: Tensor
     truth: Tensor
     target: Tensor
     followed: Tensor
     present: Tensor
-    start: Tensor
+
+    @classmethod
+    def of(cls, table: Tensor) -> Row:
+        """The columns of a table, float32 (..., sum(COLUMNS))."""
+        windows, sizes, truth, target, followed, present = torch.split(table, COLUMNS, dim=-1)
+        return cls(windows, sizes, truth, target, followed, present[..., 0] != 0)
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """One episode's frames, T decoded of L, on the device.
+
+    All numbers are in two tensors, so that they travel, and are laid beside those of other clips, in two copies.
+
+    Attributes:
+        plan: What it was made from.
+        images: T stored images, uint8 (h, w, 3), RGB.
+        table: float32 (L, sum(COLUMNS)).
+        first: float32 (sum(FIRST),): b_0, what to multiply each normalised colour by, what to add to each.
+        windows: See `Row`, as all that follows; views of the table, (L, ...).
+        sizes: The source images'.
+        truth: The ground truth.
+        target: The best teacher's boxes.
+        followed: One teacher's.
+        present: Where the target is.
+    """
+
+    plan: Plan
+    images: list[Tensor]
+    table: Tensor
+    first: Tensor
+    windows: Tensor
+    sizes: Tensor
+    truth: Tensor
+    target: Tensor
+    followed: Tensor
+    present: Tensor
+
+    @property
+    def start(self) -> Tensor:
+        """b_0, float32 (4,)."""
+        return self.first[:4]
 
 
 @functools.lru_cache(maxsize=4)
@@ -148,17 +192,20 @@ def load(windows: Windows, plan: Plan, frames: int, options: EpisodeOptions, dev
     start = truth[0] if options.start == "ground-truth" else target[0]
     moved = start + np.asarray(plan.shake, dtype=np.float32) * np.tile(start[2:], 2)
     moved[2:] = np.maximum(moved[2:], options.smallest_box)
-    return Clip(
-        plan,
-        [torch.from_numpy(image).to(device) for image in images],
-        torch.from_numpy(regions),
-        torch.from_numpy(sizes),
-        torch.from_numpy(truth),
-        torch.from_numpy(target),
-        torch.from_numpy(followed),
-        torch.from_numpy(windows.present[n][order]),
-        torch.from_numpy(moved),
-    )
+    present = windows.present[n][order, None].astype(np.float32)
+    numbers = np.concatenate([regions, sizes, truth, target, followed, present], axis=1)
+    table = uploaded(numbers.astype(np.float32, copy=False), device)
+    first = np.concatenate([moved, plan.contrast, plan.brightness]).astype(np.float32)
+    return Clip(plan, _uploaded(images, device), table, uploaded(first, device), *Row.of(table))
+
+
+def _uploaded(images: Sequence[RGB], device: torch.device) -> list[Tensor]:
+    """Images (h, w, 3) of any sizes on a device, to which they go in one copy."""
+    if device.type == "cpu":
+        return [torch.from_numpy(image) for image in images]
+    there = uploaded(np.concatenate([image.reshape(-1, 3) for image in images]), device)
+    parts = torch.split(there, [image.shape[0] * image.shape[1] for image in images])
+    return [part.view(image.shape) for part, image in zip(parts, images, strict=True)]
 
 
 def draw_drift(options: EpisodeOptions, rng: np.random.Generator) -> tuple[float, ...]:
@@ -204,7 +251,7 @@ class Reader:
         seed: Of the run.
         students: Over all processes.
         threads: That decode.
-        device: Where the images go.
+        device: Where the clips go.
     """
 
     def __init__(

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from teachers.upload import uploaded
 from trainer.crops import crop_batch
 from trainer.curriculum import Curriculum
-from trainer.episodes import Clip, Reader
+from trainer.episodes import COLUMNS, FIRST, Clip, Reader, Row
 from trainer.mdp import action_between, clip_box, overlap, reward, seen_box, transition
 from trainer.options import TrainOptions
 from trainer.student import LSTMState
@@ -54,7 +56,6 @@ class Interactions:
     Attributes:
         box: b_{t-1}, (S, 4).
         memory: The LSTM's state.
-        curricula: One per student.
     """
 
     def __init__(
@@ -73,20 +74,18 @@ class Interactions:
         self._numbers = list(numbers)
         self._device = device
         self._rows = torch.arange(S, device=device)
+        self._nobody = torch.zeros(S, dtype=torch.bool, device=device)
         self._episode = [0] * S
         self._t = [1] * S
         self._steps = [0] * S
         self._clips: list[Clip] = []
-        self._windows = torch.zeros(S, length, 4, device=device)
-        self._sizes = torch.zeros(S, length, 2, device=device)
-        self._truth = torch.zeros(S, length, 4, device=device)
-        self._target = torch.zeros(S, length, 4, device=device)
-        self._followed = torch.zeros(S, length, 4, device=device)
-        self._present = torch.zeros(S, length, dtype=torch.bool, device=device)
-        self._tint = torch.zeros(2, S, 3, 1, 1, device=device)
+        self._tables = torch.zeros(S, length, sum(COLUMNS), device=device)
+        self._firsts = torch.zeros(S, sum(FIRST), device=device)
         self._gained = torch.zeros(2, S, device=device)
+        self._finished: _Finished | None = None
+        self._looked: Row | None = None
         self._seen: tuple[Tensor, Tensor] | None = None
-        self.curricula = [Curriculum(options.curriculum, length - 1, each) for each in grows]
+        self._curricula = [Curriculum(options.curriculum, length - 1, each) for each in grows]
         self.box = torch.zeros(S, 4, device=device)
         self.memory = LSTMState(torch.zeros(S, width, device=device), torch.zeros(S, width, device=device))
 
@@ -94,44 +93,72 @@ class Interactions:
         """S."""
         return len(self._numbers)
 
+    @property
+    def curricula(self) -> list[Curriculum]:
+        """One per student, with all episodes that are over."""
+        self._settle()
+        return self._curricula
+
     def begin(self) -> None:
         """Begin everybody's first episode."""
-        self._clips = [self._enter(s, self.curricula[s].horizon) for s in range(len(self))]
-        for s, clip in enumerate(self._clips):
-            self.box[s] = clip.start
+        self._begin([c.horizon for c in self._curricula])
+        self.box = self._firsts[:, :4].clone()
 
-    def _enter(self, s: int, steps: int) -> Clip:
-        """Lay an episode's frames into row s, and have the next one decoded."""
-        clip = self._reader.take(self._numbers[s], self._episode[s], steps)
-        self._reader.prepare(self._numbers[s], self._episode[s] + 1, self.curricula[s].longest_next)
+    def _begin(self, steps: list[int]) -> None:
+        """Everybody enters an episode of so many steps, of which nothing was read ahead."""
+        for number, episode, most in zip(self._numbers, self._episode, steps, strict=True):
+            self._reader.prepare(number, episode, most)
+        everybody = list(range(len(self)))
+        self._clips = self._enter(everybody, steps)
+        for s in everybody:
+            self._last_until(s, steps[s])
+
+    def _enter(self, rows: list[int], most: list[int]) -> list[Clip]:
+        """Lay the frames of episodes of at most so many steps into rows."""
+        clips = [
+            self._reader.take(self._numbers[s], self._episode[s], steps)
+            for s, steps in zip(rows, most, strict=True)
+        ]
+        places = uploaded(np.array(rows), self._device)
+        self._tables.index_copy_(0, places, torch.stack([clip.table for clip in clips]))
+        self._firsts.index_copy_(0, places, torch.stack([clip.first for clip in clips]))
+        return clips
+
+    def _last_until(self, s: int, steps: int) -> None:
+        """Say how long an episode is, and have the next one decoded."""
         self._steps[s] = steps
-        self._windows[s], self._sizes[s] = clip.windows, clip.sizes
-        self._truth[s], self._target[s], self._followed[s] = clip.truth, clip.target, clip.followed
-        self._present[s] = clip.present
-        for i, colours in enumerate((clip.plan.contrast, clip.plan.brightness)):
-            self._tint[i, s, :, 0, 0] = torch.tensor(colours)
-        return clip
+        self._reader.prepare(self._numbers[s], self._episode[s] + 1, self._curricula[s].longest_next)
+
+    def _look(self) -> Row:
+        """What is known of the frames t - 1 and t, (2, S, ...): one look for all that a step asks."""
+        if self._looked is None:
+            t = uploaded(np.array(self._t), self._device)
+            self._looked = Row.of(self._tables[self._rows, torch.stack([t - 1, t])])
+        return self._looked
+
+    def _now(self) -> Row:
+        """What is known of the current frames, (S, ...)."""
+        return Row(*(part[1] for part in self._look()))
 
     def crops(self) -> tuple[Tensor, Tensor]:
         """The states s_t: F_{t-1} and F_t around b_{t-1}, float (S, 3, size, size) each; made once per step."""
         if self._seen is None:
-            t = torch.tensor(self._t, device=self._device)
-            rows = self._rows
+            both = self._look()
             images = [clip.images[t - 1] for clip, t in zip(self._clips, self._t, strict=True)]
             images += [clip.images[t] for clip, t in zip(self._clips, self._t, strict=True)]
-            size = self._sizes[rows, t]
-            around = seen_box(self.box, size[:, 0], size[:, 1])
+            around = seen_box(self.box, both.sizes[1, :, 0], both.sizes[1, :, 1])
             made = crop_batch(
                 images,
-                torch.cat([self._windows[rows, t - 1], self._windows[rows, t]]),
-                torch.cat([self._sizes[rows, t - 1], size]),
+                both.windows.flatten(0, 1),
+                both.sizes.flatten(0, 1),
                 torch.cat([around, around]),
                 self._options.student.crop_size,
                 self._options.episode.context,
                 self._device,
             )
             if self._options.episode.tint:
-                contrast, brightness = self._tint.repeat(1, 2, 1, 1, 1)
+                _, *tints = torch.split(self._firsts, FIRST, dim=1)
+                contrast, brightness = (tint.repeat(2, 1)[..., None, None] for tint in tints)
                 made = made * contrast + brightness
             previous, current = made.chunk(2)
             self._seen = (previous, current)
@@ -139,17 +166,15 @@ class Interactions:
 
     def frame(self) -> Frame:
         """The actions that would be right in the current frames, and the teachers' rewards."""
-        t = torch.tensor(self._t, device=self._device)
-        truth, target = self._truth[self._rows, t], self._target[self._rows, t]
-        present = self._present[self._rows, t]
+        now = self._now()
 
         def action(box: Tensor) -> Tensor:
-            return torch.where(present[:, None], action_between(box, self.box), torch.zeros_like(box))
+            return torch.where(now.present[:, None], action_between(box, self.box), torch.zeros_like(box))
 
-        gained = reward(overlap(target, truth))
-        gained = torch.where(present, gained, torch.zeros_like(gained))
-        followed = action_between(self._followed[self._rows, t], self.box)
-        return Frame(action(truth), action(target), followed, gained, present)
+        gained = reward(overlap(now.target, now.truth))
+        gained = torch.where(now.present, gained, torch.zeros_like(gained))
+        followed = action_between(now.followed, self.box)
+        return Frame(action(now.truth), action(now.target), followed, gained, now.present)
 
     def act(self, action: Tensor, memory: LSTMState, frame: Frame) -> tuple[Tensor, Tensor, Tensor]:
         """Take actions: boxes move, rewards are given, finished episodes make place for the next.
@@ -165,15 +190,15 @@ class Interactions:
         """
         self.box, overlaps, gained = self._outcome(action, frame)
         self._gained += torch.stack([gained, frame.teacher_reward])
-        self._seen = None
+        self._settle()
         ends = [t >= steps for t, steps in zip(self._t, self._steps, strict=True)]
         self._t = [t + 1 for t in self._t]
-        ended = torch.tensor(ends, device=self._device)
+        self._looked = self._seen = None
         self.memory = memory
-        if any(ends):
-            self._finish([s for s, over in enumerate(ends) if over])
-            fresh = LSTMState(*(torch.zeros_like(part) for part in memory))
-            self.memory = memory.where(~ended, fresh)
+        if not any(ends):
+            return gained, overlaps, self._nobody
+        ended = uploaded(np.array(ends), self._device)
+        self._finish([s for s, over in enumerate(ends) if over], ended)
         return gained, overlaps, ended
 
     def rewards(self, actions: Tensor, frame: Frame) -> Tensor:
@@ -182,24 +207,41 @@ class Interactions:
 
     def _outcome(self, actions: Tensor, frame: Frame) -> tuple[Tensor, Tensor, Tensor]:
         """Boxes (..., S, 4), overlaps and rewards (..., S) that actions (..., S, 4) lead to."""
-        t = torch.tensor(self._t, device=self._device)
-        size = self._sizes[self._rows, t]
+        now = self._now()
         moved = transition(actions.detach().clamp(-1.0, 1.0), self.box)
-        box = clip_box(moved, size[:, 0], size[:, 1], self._options.episode.smallest_box)
-        overlaps = overlap(box, self._truth[self._rows, t])
+        box = clip_box(moved, now.sizes[:, 0], now.sizes[:, 1], self._options.episode.smallest_box)
+        overlaps = overlap(box, now.truth)
         return box, overlaps, torch.where(frame.present, reward(overlaps), torch.zeros_like(overlaps))
 
-    def _finish(self, rows: list[int]) -> None:
-        sums = self._gained[:, rows].cpu().tolist()
-        self._gained[:, rows] = 0.0
-        box = self.box.clone()
-        for s, own, teacher in zip(rows, *sums, strict=True):
-            self.curricula[s].finish(own, teacher)
+    def _finish(self, rows: list[int], ended: Tensor) -> None:
+        """Let those who are at their end, bool (S,), begin anew.
+
+        How long the new episodes are hangs on what was gained in the old ones, which a GPU may not know yet. They
+        last a step at least: that is when `_settle` asks.
+        """
+        self._finished = _Finished(rows, *_on_its_way(self._gained))
+        for s in rows:
             self._episode[s] += 1
             self._t[s] = 1
-            self._clips[s] = self._enter(s, self.curricula[s].horizon)
-            box[s] = self._clips[s].start
-        self.box = box
+        clips = self._enter(rows, [self._curricula[s].longest_next for s in rows])
+        for s, clip in zip(rows, clips, strict=True):
+            self._clips[s] = clip
+        fresh = LSTMState(*(torch.zeros_like(part) for part in self.memory))
+        self.memory = self.memory.where(~ended, fresh)
+        self._gained = torch.where(ended, torch.zeros_like(self._gained), self._gained)
+        self.box = torch.where(ended[:, None], self._firsts[:, :4], self.box)
+
+    def _settle(self) -> None:
+        """Count the episodes that ended last; only now is the length of those begun since then known."""
+        if self._finished is None:
+            return
+        rows, sums, copied = self._finished
+        self._finished = None
+        if copied is not None:
+            copied.synchronize()
+        for s, own, teacher in zip(rows, *sums[:, rows].tolist(), strict=True):
+            self._curricula[s].finish(own, teacher)
+            self._last_until(s, self._curricula[s].horizon)
 
     def cut(self) -> None:
         """Forget how the memory came about: gradients end here."""
@@ -207,6 +249,7 @@ class Interactions:
 
     def state(self) -> dict[str, Any]:
         """All that `restore` needs; tensors on the CPU."""
+        self._settle()
         return {
             "episode": list(self._episode),
             "t": list(self._t),
@@ -215,17 +258,41 @@ class Interactions:
             "hidden": self.memory.hidden.detach().cpu().clone(),
             "cell": self.memory.cell.detach().cpu().clone(),
             "gained": self._gained.cpu().clone(),
-            "curricula": [c.state() for c in self.curricula],
+            "curricula": [c.state() for c in self._curricula],
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue where `state` was taken."""
         self._episode, self._t = list(state["episode"]), list(state["t"])
         for s, values in enumerate(state["curricula"]):
-            old = self.curricula[s]
-            self.curricula[s] = Curriculum(old.options, old.most, old.grows, **values)
-        self._clips = [self._enter(s, steps) for s, steps in enumerate(state["steps"])]
+            old = self._curricula[s]
+            self._curricula[s] = Curriculum(old.options, old.most, old.grows, **values)
+        self._begin(state["steps"])
         self.box = state["box"].to(self._device)
         self.memory = LSTMState(state["hidden"].to(self._device), state["cell"].to(self._device))
         self._gained = state["gained"].to(self._device)
-        self._seen = None
+        self._finished = self._looked = self._seen = None
+
+
+class _Finished(NamedTuple):
+    """Episodes that are over and not yet counted.
+
+    Attributes:
+        rows: Whose.
+        sums: On the CPU, what everybody and everybody's teacher gained, (2, S); when `copied` has happened.
+        copied: None where it has.
+    """
+
+    rows: list[int]
+    sums: Tensor
+    copied: torch.cuda.Event | None
+
+
+def _on_its_way(values: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:
+    """A copy on the CPU of values that are not overwritten; an event tells when it is there, where it takes time."""
+    if values.device.type != "cuda":
+        return values.cpu(), None
+    copy = torch.empty(values.shape, dtype=values.dtype, pin_memory=True).copy_(values, non_blocking=True)
+    copied = torch.cuda.Event()  # type: ignore[no-untyped-call]  # PyTorch's own
+    copied.record(torch.cuda.current_stream(values.device))
+    return copy, copied

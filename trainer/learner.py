@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from teachers.upload import uploaded
 from trainer.average import Average
 from trainer.interactions import Interactions
 from trainer.losses import Segment, losses, mask
@@ -68,8 +69,10 @@ class Learner:
         self.student = student
         self.options = options
         self.updates = 0
-        self._network: Callable[..., StudentOutput] = (
-            torch.compile(student) if options.machine.compile else student
+        # The LSTM is not compiled: PyTorch leaves it as it is, and cuts what it compiles there. Sizes are taken as they
+        # come, which are two: of all students, and of those whose value goes on after the segment.
+        self._see: Callable[[Tensor, Tensor], Tensor] = (
+            torch.compile(student.see, dynamic=False) if options.machine.compile else student.see
         )
         self._interactions = interactions
         self._processes = processes
@@ -89,7 +92,21 @@ class Learner:
             options.loss.value_students == "all" or role in ("autonomous", "following") for role in roles
         ]
         self._judging = torch.tensor(judges, device=device)
-        self._judged = self._judging.nonzero().flatten()
+        # Rows, because to choose by a mask is to wait until a GPU has counted it.
+        self._judged, self._imitator_rows, self._autonomous_rows, self._distilling_rows = (
+            whose.nonzero().flatten()
+            for whose in (self._judging, self._imitators, self._autonomous, self._distilling)
+        )
+        counts = [
+            float(options.segment * each)
+            for each in (
+                len(numbers),
+                *(roles.count(role) for role in ("distilling", "imitating", "autonomous")),
+                sum(judges),
+            )
+        ]
+        self._counts = torch.tensor(counts, dtype=torch.float64, device=device)
+        self._one = torch.tensor([1.0 / processes.count], dtype=torch.float64, device=device)
         imitators = sum(role in ("distilling", "imitating") for role in recipe.roles) / len(recipe.roles)
         scale = options.students if options.optimiser.scaling == "students" else 1
         self._rate = options.optimiser.learning_rate * scale
@@ -165,7 +182,8 @@ class Learner:
         T, S, tries = self.options.segment, self.options.students, self.options.loss.tries
         taken = torch.randn(T, S, 4, generator=generator)[:, self._numbers]
         tried = torch.randn(T, tries, S, 4, generator=generator)[:, :, self._numbers]
-        return taken.to(self._processes.device), tried.to(self._processes.device)
+        device = self._processes.device
+        return uploaded(taken.numpy(), device), uploaded(tried.numpy(), device)
 
     def _interact(self) -> Segment:
         o, now = self.options, self._interactions
@@ -217,37 +235,32 @@ class Learner:
         return value
 
     def _answer(self, previous: Tensor, current: Tensor, memory: LSTMState) -> StudentOutput:
-        if self.options.machine.precision == "float32":
-            return self._network(previous, current, memory)
-        with torch.autocast(self._processes.device.type, torch.bfloat16):
-            action, value, state = self._network(previous, current, memory)
+        kind, mixed = self._processes.device.type, self.options.machine.precision == "bfloat16"
+        with torch.autocast(kind, torch.bfloat16, enabled=mixed):
+            x = self._see(previous, current)
+        # Under autocast cuDNN's LSTM computes in float16 whatever type is asked for: small gradients would be zeros.
+        with torch.autocast(kind, torch.bfloat16, enabled=mixed and kind == "cpu"):
+            action, value, state = self.student.decide(x.float(), memory)
         return StudentOutput(action.float(), value.float(), LSTMState(*(part.float() for part in state)))
 
     @torch.no_grad()
     def _measure(
         self, segment: Segment, imitation: Tensor, policy: Tensor, value: Tensor, norm: Tensor
     ) -> None:
-        steps, auto = len(segment.mean), self._autonomous
         own = segment.reward.sum(dim=0)
         worse = mask(segment, self.options.loss).sum(dim=0)
         sums = (
-            torch.tensor(float(steps * len(auto)), device=auto.device),
-            steps * self._distilling.sum(),
-            steps * self._imitating.sum(),
-            steps * auto.sum(),
-            steps * self._judging.sum(),
-            imitation[self._imitators].sum(),
-            policy[auto].sum(),
-            value[self._judging].sum(),
-            own[self._imitators].sum(),
-            own[auto].sum(),
+            imitation[self._imitator_rows].sum(),
+            policy[self._autonomous_rows].sum(),
+            value[self._judged].sum(),
+            own[self._imitator_rows].sum(),
+            own[self._autonomous_rows].sum(),
             segment.teacher_reward.sum(),
             torch.stack(self._overlaps).sum(),
-            worse[self._distilling].sum(),
+            worse[self._distilling_rows].sum(),
             norm / self._processes.count,
-            torch.tensor(1.0 / self._processes.count, device=auto.device),
         )
-        self.measures += torch.stack([s.double() for s in sums])
+        self.measures += torch.cat([self._counts, torch.stack([s.double() for s in sums]), self._one])
 
     def means(self) -> dict[str, float]:
         """Means per step (per student's step of the kind meant) over all processes since the last call.

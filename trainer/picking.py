@@ -122,9 +122,9 @@ def _values(
     before = [found.sequence.pixels(0) for found in every]
     for t in range(1, length):
         now = [found.sequence.pixels(t) for found in every]
-        box = torch.from_numpy(np.concatenate([found.boxes[:, t - 1] for found in every])).to(device)
+        box = torch.from_numpy(np.concatenate([found.boxes[:, t - 1] for found in every]))
         both = [[pixels for pixels in some for _ in range(TRACKS)] for some in (before, now)]
-        _, value, memory = student(*crops(student, both[0], both[1], box, context), memory)
+        _, value, memory = student(*crops(student, both[0], both[1], box, context, device), memory)
         values[:, :, t] = value.reshape(len(every), TRACKS).cpu().numpy()
         before = now
     return values

@@ -23,6 +23,7 @@ from datasets.transfer.jpeg import RGB, read_image
 from datasets.transfer.window import Window
 from datasets.video import Video
 from trainer.crops import crop_batch
+from trainer.cutouts import crop_uploaded
 from trainer.mdp import clip_box, seen_box, transition
 from trainer.options import EpisodeOptions, ValidationOptions
 from trainer.student import LSTMState, Student
@@ -281,21 +282,24 @@ def follow(
 
 
 def crops(
-    student: Student, before: Sequence[Pixels], now: Sequence[Pixels], box: Tensor, context: float
+    student: Student,
+    before: Sequence[Pixels],
+    now: Sequence[Pixels],
+    box: Tensor,
+    context: float,
+    device: torch.device,
 ) -> tuple[Tensor, Tensor]:
-    """The states of B targets: two frames of each around its last box, (B, 4), on the student's device."""
+    """The states of B targets: two frames of each around its last box, (B, 4), on the CPU; the crops on the device."""
     pairs = [*before, *now]
-    sizes = torch.tensor([p.size for p in pairs], dtype=torch.float32, device=box.device)
-    around = seen_box(box, *sizes[len(now) :].unbind(dim=1))
-    made = crop_batch(
-        [torch.from_numpy(p.image).to(box.device) for p in pairs],
-        torch.from_numpy(np.stack([p.window for p in pairs])).to(box.device),
-        sizes,
-        torch.cat([around, around]),
-        student.options.crop_size,
-        context,
-        box.device,
-    )
+    images, windows = [p.image for p in pairs], np.stack([p.window for p in pairs])
+    sizes = torch.tensor([p.size for p in pairs], dtype=torch.float32)
+    around = seen_box(box, *sizes[len(now) :].unbind(dim=1)).repeat(2, 1)
+    size = student.options.crop_size
+    if device.type == "cpu":
+        tensors = [torch.from_numpy(image) for image in images]
+        made = crop_batch(tensors, torch.from_numpy(windows), sizes, around, size, context)
+    else:
+        made = crop_uploaded(images, windows, sizes.numpy(), around.numpy(), size, context, device)
     previous, current = made.chunk(2)
     return previous, current
 
@@ -303,14 +307,17 @@ def crops(
 def _advance(student: Student, busy: list[_Target], episode: EpisodeOptions, device: torch.device) -> None:
     """One frame of every target."""
     now = [target.sequence.pixels(len(target.boxes)) for target in busy]
-    box = torch.from_numpy(np.stack([target.boxes[-1] for target in busy])).to(device)
-    width, height = torch.tensor([p.size for p in now], dtype=torch.float32, device=device).unbind(dim=1)
-    previous, current = crops(student, [target.before for target in busy], now, box, episode.context)
+    box = torch.from_numpy(np.stack([target.boxes[-1] for target in busy]))
+    width, height = torch.tensor([p.size for p in now], dtype=torch.float32).unbind(dim=1)
+    previous, current = crops(student, [target.before for target in busy], now, box, episode.context, device)
     memories = [target.memory.recall() for target in busy]
     joined = LSTMState(*(torch.cat(parts) for parts in zip(*memories, strict=True)))
     action, _, state = student(previous, current, joined)
-    moved = clip_box(transition(action.clamp(-1.0, 1.0), box), width, height, episode.smallest_box)
-    for i, (target, pixels, there) in enumerate(zip(busy, now, moved.cpu().numpy(), strict=True)):
+    kept = map(LSTMState, *(torch.split(part, 1) for part in state))
+    moved = clip_box(
+        transition(action.cpu().clamp(-1.0, 1.0), box), width, height, episode.smallest_box
+    ).numpy()
+    for target, pixels, there, own in zip(busy, now, moved, kept, strict=True):
         target.boxes.append(there)
         target.before = pixels
-        target.memory.keep(LSTMState(state.hidden[i : i + 1], state.cell[i : i + 1]))
+        target.memory.keep(own)

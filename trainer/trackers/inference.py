@@ -19,7 +19,9 @@ from teachers.base import Box, Image, Task, TeacherError
 from teachers.devices import usable, use_threads
 from teachers.options import TeacherConfigError
 from teachers.siamrpn.folding import fold
-from trainer.crops import DEVIATION, MEAN, crop_batch
+from teachers.upload import uploaded
+from trainer.crops import DEVIATION, MEAN
+from trainer.cutouts import crop_uploaded
 from trainer.mdp import clip_box, transition
 from trainer.student import LSTMState, Student, load_student
 from trainer.trackers.memory import PERIOD, Memory
@@ -135,14 +137,16 @@ class Inference:
         with torch.inference_mode():
             x = self._student.see(*self._crops(seen, at_least))
             if len(seen) < len(views):
-                x = x[torch.tensor(places, device=self._device)]
+                x = x.index_select(0, uploaded(np.array(places), self._device))
             joined = LSTMState(*(torch.cat(parts) for parts in zip(*states, strict=True)))
             action, value, state = self._student.decide(x, joined)
-            boxes = _moved(views, action[: len(views)].cpu())
-            values = value.tolist()
-        for k, memory in enumerate(memories):
-            memory.keep(LSTMState(state.hidden[k : k + 1], state.cell[k : k + 1]))
-        return [Answer(box, v) for box, v in zip(boxes, values, strict=False)]
+            kept = list(map(LSTMState, *(torch.split(part, 1) for part in state)))
+            # The one time that a step waits for the device.
+            answers = torch.cat([action, value[:, None]], dim=1)[: len(views)].cpu()
+            boxes = _moved(views, answers[:, :4])
+        for memory, own in zip(memories, kept, strict=False):
+            memory.keep(own)
+        return [Answer(box, v) for box, v in zip(boxes, answers[:, 4].tolist(), strict=True)]
 
     def _crops(self, views: Sequence[View], at_least: int) -> tuple[Tensor, Tensor]:
         """Previous and current crops, each (B, 3, size, size), as `trainer.crops.crop_batch` makes them."""
@@ -150,11 +154,16 @@ class Inference:
         boxes = [region(v.box, v.now.shape[1], v.now.shape[0]) for v in views]
         images = [v.before for v in views], [v.now for v in views]
         if self._device.type != "cpu":
-            sizes = torch.tensor([v.now.shape[1::-1] for v in views])
-            windows = torch.cat([torch.zeros_like(sizes), sizes], dim=1)
-            regions = torch.from_numpy(np.stack(boxes))
-            fill = (0, 0) * 3 + (0, batch - len(views))
-            before, now = (F.pad(self._on_device(side, windows, sizes, regions), fill) for side in images)
+            sizes = np.array([v.now.shape[1::-1] for v in views] * 2, np.float64)
+            windows = np.concatenate([np.zeros_like(sizes), sizes], axis=1)
+            around = np.stack(boxes * 2)
+            both = [image for side in images for image in side]
+            made = crop_uploaded(both, windows, sizes, around, self._size, CONTEXT, self._device, bgr=True)
+            if batch > len(views):
+                fill = (0, 0) * 3 + (0, batch - len(views))
+                before, now = (F.pad(side, fill) for side in made.chunk(2))
+            else:
+                before, now = made.chunk(2)
             return before, now
         # A frame is RGB only where it is cropped: turning whole frames would cost more than cropping them.
         out = np.zeros((2 * batch, self._size, self._size, 3), np.uint8)
@@ -166,10 +175,6 @@ class Inference:
         rows = (torch.from_numpy(out).flatten(2) - self._mean).div_(self._deviation)
         crops = rows.view(out.shape).permute(0, 3, 1, 2)
         return crops[:batch], crops[batch:]
-
-    def _on_device(self, images: Sequence[Image], windows: Tensor, sizes: Tensor, boxes: Tensor) -> Tensor:
-        pixels = [torch.from_numpy(image).to(self._device).flip(-1) for image in images]
-        return crop_batch(pixels, windows, sizes, boxes, self._size, CONTEXT, self._device)
 
 
 def region(box: Box, width: float, height: float) -> Box:
