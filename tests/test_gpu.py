@@ -22,6 +22,7 @@ from teachers.base import Box, Task
 from teachers.eco.deep import EcoDeep
 from teachers.mdnet import Mdnet
 from teachers.mdnet.crop import crop_on_device, padded
+from teachers.mdnet.normalised_pool import by_operators, normalised_pool
 from teachers.siamrpn import SiamRpn
 from teachers.siamrpn.crop import Window, average_colour, patch, resample
 from teachers.siamrpn.engine import SiamRPNBatch, SiamRPNTeacher, prepared
@@ -93,6 +94,15 @@ def test_mdnets_patches_are_those_of_the_cpu_to_the_last_bit():
         for device in ("cpu", CUDA)
     )
     assert torch.equal(cpu, cuda.cpu())
+
+
+def test_mdnets_one_kernel_is_its_operators(caplog: pytest.LogCaptureFixture):
+    for channels, size in ((96, 51), (256, 11), (7, 5)):
+        x = 100 * torch.randn(4, channels, size, size, generator=torch.Generator().manual_seed(0)).to(CUDA)
+        torch.testing.assert_close(normalised_pool(x), by_operators(x), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(normalised_pool(x).cpu(), normalised_pool(x.cpu()), rtol=1e-5, atol=1e-5)
+    # Where it cannot be built, the operators have compared with themselves, and there is a warning.
+    assert not caplog.records
 
 
 def test_mdnet_tracks_as_on_the_cpu(tmp_path: Path, full_precision: None):

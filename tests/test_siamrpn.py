@@ -25,7 +25,7 @@ from teachers.siamrpn import SiamRpn, products
 from teachers.siamrpn.acceleration import PointwiseConv2d, accelerate
 from teachers.siamrpn.anchors import anchors, cosine_window
 from teachers.siamrpn.backbones.alexnet import AlexNetLegacy
-from teachers.siamrpn.crop import Colour, Window, average_colour, patch, resample, window_at
+from teachers.siamrpn.crop import Colour, Window, average_colour, brought, patch, resample, window_at
 from teachers.siamrpn.decode import choose
 from teachers.siamrpn.engine import SiamRPNBatch, SiamRPNTeacher, prepared, tracker
 from teachers.siamrpn.folding import fold
@@ -286,10 +286,10 @@ def test_the_crop_is_upstreams_on_both_routes(window: Window, height: int, width
     np.testing.assert_array_equal(both[0], expected)
     np.testing.assert_array_equal(both[1], padded_crop(image, other, size, fill))
     # The same from images that were brought to the device whole, all or some of them.
-    for second in (image, torch.from_numpy(image)):
-        whole = resample([torch.from_numpy(image), second], [window, other], size, [fill, fill], CPU)
+    for second in (image, brought(image, CPU)):
+        whole = resample([brought(image, CPU), second], [window, other], size, [fill, fill], CPU)
         np.testing.assert_array_equal(whole.numpy(), both)
-    np.testing.assert_array_equal(average_colour(torch.from_numpy(image)), average_colour(image))
+    np.testing.assert_array_equal(average_colour(brought(image, CPU)), average_colour(image))
 
 
 def test_a_huge_window_costs_no_memory():

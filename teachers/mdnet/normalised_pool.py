@@ -7,7 +7,9 @@ pooling and its normalisation walk the same megabyte several times. Together the
 from __future__ import annotations
 
 import itertools
+import logging
 import math
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
@@ -18,6 +20,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from teachers.features.compiled import compiled
+
+_LOG = logging.getLogger(__name__)
 
 ALPHA, BETA, K = 1e-4, 0.75, 1.0
 """The normalisation y_c = x_c / (K + ALPHA (x_{c-1}^2 + x_c^2) / 2)^BETA, with x_{-1} = 0 (notes: mdnet.md, 1)."""
@@ -33,7 +37,7 @@ def normalised_pool(x: Tensor) -> Tensor:
         float32 (N, C, (H - 3) // 2 + 1, (W - 3) // 2 + 1), in channels_last on the CPU.
     """
     if x.device.type != "cpu":
-        return by_operators(x)
+        return _on_gpu()(x) if x.device.type == "cuda" else by_operators(x)
     source = x.contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1).numpy()
     count, height, width, channels = source.shape
     pooled = np.empty((count, (height - 3) // 2 + 1, (width - 3) // 2 + 1, channels), np.float32)
@@ -52,19 +56,36 @@ def normalised_pool(x: Tensor) -> Tensor:
     return torch.from_numpy(pooled).permute(0, 3, 1, 2)
 
 
+@lru_cache(maxsize=1)
+def _on_gpu() -> Callable[[Tensor], Tensor]:
+    """One kernel, or operators where it cannot be built: that takes Triton and a C compiler."""
+    try:
+        from teachers.mdnet.fused_pool import fused_pool
+
+        fused_pool(torch.zeros(1, 1, 3, 3, device="cuda"), ALPHA)
+    except Exception as error:  # noqa: BLE001 - whatever Triton, or the compiler that it calls, raises
+        _LOG.warning(
+            "mdnet: features take twice as long, for their kernel cannot be compiled here: %s", error
+        )
+        return by_operators
+    return lambda x: fused_pool(x, ALPHA)
+
+
 def by_operators(x: Tensor) -> Tensor:
     """The same on any device, by PyTorch's operators.
 
-    PyTorch's own normalisation averages in three dimensions, in the order of channels first, and takes a power; on a
-    gigabyte of activations each of these passes is what a GPU waits for.
+    PyTorch's own normalisation averages in three dimensions, in the order of channels first. Here the channel before
+    is the number before in memory, where that is channels_last.
     """
-    x = functional.relu(x)
-    energy = x.square()
-    both = energy.clone()
-    both[:, 1:] += energy[:, :-1]
-    # K is 1 and BETA 3/4.
-    root = both.mul_(ALPHA / 2).add_(K).rsqrt_()
-    return functional.max_pool2d(x.mul_(root).mul_(root.sqrt_()), 3, 2)
+    x = functional.relu(x.contiguous(memory_format=torch.channels_last))
+    values = x.permute(0, 2, 3, 1).view(-1)
+    one = torch.tensor(K, device=x.device)
+    scale = torch.addcmul(one, values, values, value=ALPHA / 2)
+    first = scale.view(-1, x.shape[1])[:, 0].clone()
+    scale[1:].addcmul_(values[:-1], values[:-1], value=ALPHA / 2)
+    scale.view(-1, x.shape[1])[:, 0] = first
+    values.mul_(scale.pow_(-BETA))
+    return functional.max_pool2d(x, 3, 2)
 
 
 @lru_cache(maxsize=4)

@@ -26,6 +26,24 @@ if TYPE_CHECKING:
 Rounding = Literal["up", "even"]
 """Where a half goes when a window's corner is rounded: up (pysot), or to the even number (DaSiamRPN)."""
 
+
+class Whole(NamedTuple):
+    """An image that was brought to the device.
+
+    Attributes:
+        pixels: uint8 (H W, 3), BGR, row by row.
+        shape: (H, W).
+    """
+
+    pixels: Tensor
+    shape: tuple[int, ...]
+
+
+def brought(image: Image, device: torch.device) -> Whole:
+    """An image on the device; the copy runs while the caller goes on."""
+    return Whole(uploaded(image.reshape(-1, 3), device), image.shape[:2])
+
+
 Colour = NDArray[np.uint8]
 """uint8 (3,), BGR."""
 
@@ -61,11 +79,11 @@ def window_at(centre: tuple[float, float], side: int, rounding: Rounding = "up")
     return Window(x, y, side)
 
 
-def average_colour(image: Image | Tensor) -> Colour:
+def average_colour(image: Image | Whole) -> Colour:
     """The image's mean colour, cut to whole grey levels as upstream's assignment into a uint8 array does."""
-    if isinstance(image, Tensor):
-        sums = image.sum((0, 1), dtype=torch.int64).cpu().numpy()
-        return (sums // (image.shape[0] * image.shape[1])).astype(np.uint8)
+    if isinstance(image, Whole):
+        sums = image.pixels.sum(0, dtype=torch.int64).cpu().numpy()
+        return (sums // len(image.pixels)).astype(np.uint8)
     colour: Colour = np.mean(image, axis=(0, 1)).astype(np.uint8)
     return colour
 
@@ -111,7 +129,7 @@ def patch(image: Image, window: Window, size: int, fill: Colour) -> Image:
 
 
 def resample(
-    images: Sequence[Image | Tensor],
+    images: Sequence[Image | Whole],
     windows: Sequence[Window],
     size: int,
     fills: Sequence[Colour],
@@ -131,14 +149,15 @@ def resample(
         uint8 (N, size, size, 3) on the device, equal to `patch`'s.
     """
     boxes = [inside(w, i.shape) for w, i in zip(windows, images, strict=True)]
-    if any(isinstance(image, Tensor) for image in images):
-        whole = [i if isinstance(i, Tensor) else uploaded(i, device) for i in images]
-        pixels = torch.cat([uploaded(np.stack(fills), device), *(image.view(-1, 3) for image in whole)])
+    here = [image for image in images if not isinstance(image, Whole)]
+    if len(here) < len(images):
+        whole = [image if isinstance(image, Whole) else brought(image, device) for image in images]
+        pixels = torch.cat([uploaded(np.stack(fills), device), *(image.pixels for image in whole)])
         lengths = [image.shape[0] * image.shape[1] for image in whole]
         strides = [image.shape[1] for image in whole]
         first = [0] * len(images)
     else:
-        cuts = [i[t:b, le:r].reshape(-1, 3) for i, (le, t, r, b) in zip(images, boxes, strict=True)]
+        cuts = [i[t:b, le:r].reshape(-1, 3) for i, (le, t, r, b) in zip(here, boxes, strict=True)]
         pixels = uploaded(np.concatenate([np.stack(fills), *cuts]), device)
         lengths = [len(cut) for cut in cuts]
         strides = [r - le for le, _, r, _ in boxes]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, cast
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from teachers.base import Box, Image, Task, TeacherError
 from teachers.siamrpn.acceleration import accelerate
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from teachers.siamrpn.crop import Whole
     from teachers.siamrpn.network import Network
     from teachers.siamrpn.variants import Tuning
 
@@ -66,18 +67,18 @@ class SiamRPNBatch:
         self._tracker = tracker
         self._states: dict[int, State] = {}
 
-    def prepare(self, image: Image) -> Image | Tensor:
+    def prepare(self, image: Image) -> Image | Whole:
         """Bring an image to the device, see `Preparing`."""
         return self._tracker.prepare(image, self.slots)
 
-    def start(self, slot: int, image: Image | Tensor, box: Box, task: Task) -> Box:
+    def start(self, slot: int, image: Image | Whole, box: Box, task: Task) -> Box:
         """Begin a video in a free slot, see `BatchTeacher.start`."""
         if not 0 <= slot < self.slots:
             raise ValueError(f"video {task.name}: there is no slot {slot}, there are {self.slots}")
         self._states[slot] = self._tracker.begin(image, box)
         return self._states[slot].box
 
-    def step(self, images: Mapping[int, Image | Tensor]) -> dict[int, Box | Exception]:
+    def step(self, images: Mapping[int, Image | Whole]) -> dict[int, Box | Exception]:
         """Track the next frame of each slot given, see `BatchTeacher.step`."""
         states = self._tracker.step([self._states[slot] for slot in images], list(images.values()))
         answers: dict[int, Box | Exception] = {}

@@ -19,8 +19,10 @@ from teachers.base import Box, Image, TeacherError
 from teachers.siamrpn.anchors import anchors, cosine_window
 from teachers.siamrpn.crop import (
     Colour,
+    Whole,
     Window,
     average_colour,
+    brought,
     context_side,
     patch,
     resample,
@@ -94,7 +96,7 @@ class Tracker:
         self.device = device
         self._together = together or (1 if device.type == "cpu" else _MOST)
 
-    def begin(self, image: Image | Tensor, box: Box) -> State:
+    def begin(self, image: Image | Whole, box: Box) -> State:
         """Learn the target of frame 0.
 
         Args:
@@ -120,7 +122,7 @@ class Tracker:
         search = self.tuning.small_search if small and self.tuning.small_search else self.tuning.search
         return State(centre, (w, h), np.asarray(box, np.float32), 1.0, fill, kernels, search)
 
-    def step(self, states: Sequence[State], images: Sequence[Image | Tensor]) -> list[State | TeacherError]:
+    def step(self, states: Sequence[State], images: Sequence[Image | Whole]) -> list[State | TeacherError]:
         """Find the targets in their next frames.
 
         Args:
@@ -150,11 +152,11 @@ class Tracker:
                 pending = pending[len(part) :]
         return [results[i] for i in range(len(states))]
 
-    def prepare(self, image: Image, slots: int) -> Image | Tensor:
+    def prepare(self, image: Image, slots: int) -> Image | Whole:
         """Bring an image to where it is cut when so many videos are tracked: ahead of time, by any thread."""
         if self.device.type == "cpu" or slots <= _FEW:
             return image
-        return uploaded(image, self.device)
+        return brought(image, self.device)
 
     def _search(self, state: State) -> int:
         return self.tuning.long_term.search if self.tuning.long_term and state.lost else state.search
@@ -164,10 +166,10 @@ class Tracker:
         return lost.influence if lost else self.tuning.influence
 
     def _crops(
-        self, images: Sequence[Image | Tensor], windows: Sequence[Window], size: int, fills: Sequence[Colour]
+        self, images: Sequence[Image | Whole], windows: Sequence[Window], size: int, fills: Sequence[Colour]
     ) -> Tensor:
         """Float (N, 3, size, size) in channels-last order, on the device."""
-        here = [image for image in images if not isinstance(image, Tensor)]
+        here = [image for image in images if not isinstance(image, Whole)]
         if len(here) == len(images) and (self.device.type == "cpu" or len(here) <= _FEW):
             cuts = [patch(i, w, size, f) for i, w, f in zip(here, windows, fills, strict=True)]
             stacked = uploaded(np.stack(cuts), self.device)
@@ -176,7 +178,7 @@ class Tracker:
         return stacked.permute(0, 3, 1, 2).float()
 
     def _chosen(
-        self, states: Sequence[State], images: Sequence[Image | Tensor], search: int
+        self, states: Sequence[State], images: Sequence[Image | Whole], search: int
     ) -> list[list[float]]:
         """Run the network; rows as `decode.choose` gives them."""
         sides = [context_side(*state.size) for state in states]
@@ -207,7 +209,7 @@ class Tracker:
             rows: list[list[float]] = chosen.tolist()
         return rows
 
-    def _moved(self, state: State, choice: Sequence[float], image: Image | Tensor) -> State | TeacherError:
+    def _moved(self, state: State, choice: Sequence[float], image: Image | Whole) -> State | TeacherError:
         *proposal, penalty, score, usable = choice
         if not usable:
             return TeacherError(
