@@ -1,7 +1,7 @@
 """The student on a GPU: it learns, is saved and tracks as on the CPU, and no step waits for the device.
 
-cuDNN's convolutions and LSTM use TF32 by default, of ten bits, and users keep that, for its speed. What is compared here
-is the code, so TF32 is off, and what remains is the order of float32 sums.
+cuDNN's convolutions and LSTM use TF32 by default, of ten bits, and users keep that, for its speed. What is compared
+here is the code, so TF32 is off, and what remains is the order of float32 sums.
 """
 
 import shutil
