@@ -2,6 +2,8 @@
 
 Example:
     python benchmarks/training_speed.py --data data/transfer/P-0.5.h5 --backbones tiny small resnet18 --cores 1 2
+    python benchmarks/training_speed.py --data data/transfer/P-0.5.h5 --device cuda --backbones resnet18 --cores 16 \
+        --students 24 96 384 --precisions float32 bfloat16 --schemes ours compiled --rounds 1
 
 `paper` is Section 3.3 written down plainly: as many processes as students, each with its own episode, weights and LSTM,
 which every 5 steps sends its gradient to weights in shared memory, without a lock (Hogwild), and copies them when its
@@ -10,12 +12,15 @@ Losses, crops, network, windows and recipe (tras-no-curr: whole windows, half of
 `ours` is `trainer.learner`. Both make the same number of updates per student, in turns, on the same cores, with one
 PyTorch thread per process in `paper` and as many as there are cores in `ours`; what comes before is not counted. `CPU`
 counts all processes' time on the processor, which says what the work costs where other programs take the cores away.
-The shares are of a run of `ours` with one thread (on a GPU, of wall time between synchronisations). Prints Markdown.
+`compiled` is `ours` with machine.compile. Updates before the clock runs let a GPU's libraries load, and the compiler
+work. The shares are of a run of `ours` with one thread. On a GPU they are of wall time between synchronisations, which
+slow the run down, and `decode` is what the learner waits for the threads that decode. Prints Markdown.
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import os
 import statistics
@@ -27,7 +32,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 import tyro
@@ -47,7 +52,8 @@ from trainer.student import LSTMState, Student, StudentOptions, StudentOutput
 from trainer.train import first_student
 from trainer.windows import Windows, open_windows
 
-Scheme = Literal["ours", "paper", "shares"]
+Scheme = Literal["paper", "ours", "compiled", "shares"]
+Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
@@ -60,87 +66,102 @@ class Benchmark:
     """The students' branches."""
     width: int = 512
     """Neurons of their layers."""
-    students: int = 24
-    """S."""
+    students: tuple[int, ...] = (24,)
+    """S; the paper's scheme has a process for each."""
     cores: tuple[int, ...] = (1, 2)
     """Cores that either may use."""
     updates: int = 20
     """Per student and measurement."""
+    warm_up: int = 2
+    """Updates before it."""
     rounds: int = 3
     """Turns of each; the best wall time and the median processor time count."""
     device: str = "cpu"
     """Where the networks are."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Of the networks in either scheme; bfloat16 is mixed precision."""
-    only: tuple[Scheme, BackboneName, int] | None = None
+    precisions: tuple[Precision, ...] = ("float32",)
+    """Of the networks in every scheme; bfloat16 is mixed precision."""
+    schemes: tuple[Scheme, ...] = ("paper", "ours", "shares")
+    """What is measured; `times` is by how much the others surpass the first."""
+    only: tuple[Scheme, BackboneName, int, int, Precision] | None = None
     """Used by the program itself."""
 
     def run(self) -> int:
         """Measure and print."""
         if self.only:
-            scheme, backbone, cores = self.only
+            cores = self.only[2]
             os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
-            print(json.dumps(self._measure(scheme, backbone, cores)))
+            print(json.dumps(self._measure(*self.only)))
             return 0
-        print(
-            "| backbone | cores | paper, frames/s | ours, frames/s | times | paper, frames per CPU s | ours | times |"
-        )
-        print("|---|---|---|---|---|---|---|---|", flush=True)
-        for backbone in self.backbones:
-            for cores in self.cores:
-                found: dict[str, list[tuple[float, float]]] = {"paper": [], "ours": []}
-                for _ in range(self.rounds):
-                    for scheme, turns in found.items():
-                        result = self._apart(scheme, backbone, cores)
-                        turns.append((result["wall"], result["cpu"]))
-                wall, cpu = (
-                    [max(r[0] for r in t) for t in found.values()],
-                    [statistics.median(r[1] for r in t) for t in found.values()],
-                )
-                print(
-                    f"| {backbone} | {cores} | {wall[0]:.0f} | {wall[1]:.0f} | {wall[1] / wall[0]:.1f} "
-                    f"| {cpu[0]:.0f} | {cpu[1]:.0f} | {cpu[1] / cpu[0]:.1f} |",
-                    flush=True,
-                )
-        print(
-            "\n| backbone | decode | crop | network, forward | backward | optimiser | rest |"
-            "\n|---|---|---|---|---|---|---|"
-        )
-        for backbone in self.backbones:
-            shares = self._apart("shares", backbone, 1)
-            print(
-                f"| {backbone} | " + " | ".join(f"{share:.0%}" for share in shares.values()) + " |",
-                flush=True,
-            )
+        cases = list(itertools.product(self.backbones, self.cores, self.students, self.precisions))
+        compared = [scheme for scheme in self.schemes if scheme != "shares"]
+        if compared:
+            units = [f"{scheme}, {unit}" for unit in ("frames/s", "frames per CPU s") for scheme in compared]
+            _row("backbone", "cores", "students", "precision", *units, "times, frames/s", "times, per CPU s")
+            _row(*["---"] * (len(units) + 6))
+        for case in cases if compared else ():
+            found: dict[str, list[dict[str, float]]] = {scheme: [] for scheme in compared}
+            for _ in range(self.rounds):
+                for scheme, turns in found.items():
+                    turns.append(self._apart(scheme, *case))
+            wall = [max(turn["wall"] for turn in turns) for turns in found.values()]
+            cpu = [statistics.median(turn["cpu"] for turn in turns) for turns in found.values()]
+            times = (", ".join(f"{rate / rates[0]:.1f}" for rate in rates[1:]) for rates in (wall, cpu))
+            _row(*case, *(f"{rate:.0f}" for rate in (*wall, *cpu)), *times)
+        if "shares" in self.schemes:
+            print()
+            _row("backbone", "students", "precision", *PARTS, "rest")
+            _row(*["---"] * (len(PARTS) + 4))
+            # On a GPU as many cores decode as would; else one core does all.
+            cores = max(self.cores) if self.device.startswith("cuda") else 1
+            for backbone, students, precision in dict.fromkeys((b, s, p) for b, _, s, p in cases):
+                shares = self._apart("shares", backbone, cores, students, precision)
+                _row(backbone, students, precision, *(f"{share:.0%}" for share in shares.values()))
         return 0
 
-    def _apart(self, scheme: str, backbone: str, cores: int) -> dict[str, float]:
+    def _apart(
+        self, scheme: str, backbone: str, cores: int, students: int, precision: str
+    ) -> dict[str, float]:
         """A measurement in a process of its own."""
         same = [
-            f"--{name}={getattr(self, name)}"
-            for name in ("data", "width", "students", "updates", "device", "precision")
+            f"--{name.replace('_', '-')}={getattr(self, name)}"
+            for name in ("data", "width", "updates", "warm_up", "device")
         ]
-        command = [sys.executable, __file__, *same, "--only", scheme, backbone, str(cores)]
+        case = [scheme, backbone, str(cores), str(students), precision]
+        command = [sys.executable, __file__, *same, "--only", *case]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-        result: dict[str, float] = json.loads(done.stdout)
+        result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
         return result
 
-    def _measure(self, scheme: Scheme, backbone: BackboneName, cores: int) -> dict[str, float]:
+    def _measure(
+        self, scheme: Scheme, backbone: BackboneName, cores: int, students: int, precision: Precision
+    ) -> dict[str, float]:
         options = TrainOptions(
             recipe="tras-no-curr",
-            students=self.students,
+            students=students,
             imagenet="none",
             student=StudentOptions(backbone, self.width),
             optimiser=OptimiserOptions(1e-4, "none"),
-            machine=MachineOptions(device=self.device, precision=self.precision, readers=cores),
+            machine=MachineOptions(
+                device=self.device, precision=precision, readers=cores, compile=scheme == "compiled"
+            ),
         )
         if scheme == "paper":
-            return independent(self.data, options, self.updates)
-        torch.set_num_threads(cores if scheme == "ours" else 1)
-        return together(self.data, options, self.updates, scheme == "shares")
+            return independent(self.data, options, self.updates, self.warm_up)
+        torch.set_num_threads(1 if scheme == "shares" else cores)
+        return together(self.data, options, self.updates, self.warm_up, scheme == "shares")
 
 
-def together(data: Path, options: TrainOptions, updates: int, shares: bool) -> dict[str, float]:
+def _row(*cells: object) -> None:
+    print(f"| {' | '.join(map(str, cells))} |", flush=True)
+
+
+def _wait(device: torch.device) -> None:
+    """Until the device has done all that it was told."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def together(data: Path, options: TrainOptions, updates: int, warm_up: int, shares: bool) -> dict[str, float]:
     """Our learner; rates, or the shares of its time."""
     device = torch.device(options.machine.device)
     with ExitStack() as stack:
@@ -149,39 +170,45 @@ def together(data: Path, options: TrainOptions, updates: int, shares: bool) -> d
         if shares:
             spent = clock(device)
         numbers = list(range(options.students))
-        readers = 1 if shares else options.machine.readers
         reader = stack.enter_context(
-            Reader(options.episode, windows, options.seed, options.students, readers, device)
+            Reader(options.episode, windows, options.seed, options.students, options.machine.readers, device)
         )
         student = first_student(options).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         width = options.student.width
         now = Interactions(options, reader, numbers, windows.length, width, [False] * len(numbers), device)
         now.begin()
         learner = Learner(student, now, numbers, options, Processes(0, 1, device))
-        learner.update()
+        for _ in range(warm_up):
+            learner.update()
         if shares:
             timed(learner, "_answer", "forward", spent, device)
             timed(torch.Tensor, "backward", "backward", spent, device)
             timed(learner.optimiser, "step", "optimiser", spent, device)
             spent.clear()
+        _wait(device)
         wall, cpu = time.perf_counter(), time.process_time()
         for _ in range(updates):
             learner.update()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
+        _wait(device)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     if shares:
         whole = wall if device.type == "cuda" else cpu
-        parts = {name: spent[name] / whole for name in ("decode", "crop", "forward", "backward", "optimiser")}
+        parts = {name: spent[name] / whole for name in PARTS}
         return {**parts, "rest": 1 - sum(parts.values())}
     frames = updates * options.segment * options.students
     return {"wall": frames / wall, "cpu": frames / cpu}
 
 
+PARTS = ("decode", "crop", "forward", "backward", "optimiser")
+
+
 def clock(device: torch.device) -> dict[str, float]:
     """Seconds by part, of what the modules of the trainer call by name."""
     spent: dict[str, float] = defaultdict(float)
-    timed(episodes, "load", "decode", spent, torch.device("cpu"))  # in its own thread
+    if device.type == "cuda":
+        timed(Reader, "take", "decode", spent, device)
+    else:
+        timed(episodes, "load", "decode", spent, device)  # in its own thread
     timed(interactions, "crop_batch", "crop", spent, device)
     return spent
 
@@ -189,40 +216,67 @@ def clock(device: torch.device) -> dict[str, float]:
 def timed(owner: Any, name: str, part: str, spent: dict[str, float], device: torch.device) -> None:  # noqa: ANN401
     """Count the time of a function under a name."""
     function: Callable[..., Any] = getattr(owner, name)
-    waits = device.type == "cuda"
-    seconds = time.perf_counter if waits else time.thread_time
+    seconds = time.perf_counter if device.type == "cuda" else time.thread_time
 
     @functools.wraps(function)
     def counted(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        if waits:
-            torch.cuda.synchronize()
+        _wait(device)
         began = seconds()
         result = function(*args, **kwargs)
-        if waits:
-            torch.cuda.synchronize()
+        _wait(device)
         spent[part] += seconds() - began
         return result
 
     setattr(owner, name, counted)
 
 
-def independent(data: Path, options: TrainOptions, updates: int) -> dict[str, float]:
+class Shared(NamedTuple):
+    """What all processes of the paper's scheme change, in shared memory, of all parameters in a row.
+
+    Few tensors, because each is handed to each process by a file or a handle of the GPU, of which there are not many.
+
+    Attributes:
+        weights: float32 (N,), on the networks' device, where one process's update is the others' at once.
+        mean: RAdam's first moment, likewise.
+        square: Its second.
+        steps: Updates of each parameter, float32 on the CPU, where PyTorch counts them.
+    """
+
+    weights: Tensor
+    mean: Tensor
+    square: Tensor
+    steps: Tensor
+
+    @classmethod
+    def of(cls, student: Student) -> Shared:
+        """Those of a student before its first update."""
+        weights = nn.utils.parameters_to_vector(student.parameters()).detach()
+        steps = torch.zeros(len(list(student.parameters())))
+        parts = (weights, torch.zeros_like(weights), torch.zeros_like(weights), steps)
+        return cls(*(part.share_memory_() for part in parts))
+
+    def optimiser(self, student: Student, rate: float) -> torch.optim.Optimizer:
+        """Let a student's weights lie here, and give its optimiser."""
+        sizes = [p.numel() for p in student.parameters()]
+        optimiser = torch.optim.RAdam(student.parameters(), lr=rate)
+        parts = (torch.split(flat, sizes) for flat in self[:3])
+        for p, weight, mean, square, step in zip(student.parameters(), *parts, self.steps, strict=True):
+            p.data = weight.view(p.shape)
+            moments = {"exp_avg": mean.view(p.shape), "exp_avg_sq": square.view(p.shape)}
+            optimiser.state[p] = {"step": step, **moments}
+        return optimiser
+
+
+def independent(data: Path, options: TrainOptions, updates: int, warm_up: int) -> dict[str, float]:
     """The paper's scheme: a process per student."""
     device = torch.device(options.machine.device)
     torch.set_num_threads(1)
     # CUDA does not survive a fork; on the CPU forked processes share what they only read.
     context: Any = torch.multiprocessing.get_context("spawn" if device.type == "cuda" else "fork")
-    shared = first_student(options).to(device).share_memory()
-    moments = [
-        {"step": torch.zeros(()), "exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
-        for p in shared.parameters()
-    ]
-    for state in moments:
-        for value in state.values():
-            value.share_memory_()
+    shared = Shared.of(first_student(options).to(device))
     ready, done = context.Barrier(options.students + 1), context.Queue()
     processes = [
-        context.Process(target=live, args=(n, shared, moments, data, options, updates, ready, done))
+        context.Process(target=live, args=(n, shared, data, options, updates, warm_up, ready, done))
         for n in range(options.students)
     ]
     for process in processes:
@@ -238,11 +292,11 @@ def independent(data: Path, options: TrainOptions, updates: int) -> dict[str, fl
 
 def live(
     number: int,
-    shared: Student,
-    moments: list[dict[str, Tensor]],
+    shared: Shared,
     data: Path,
     options: TrainOptions,
     updates: int,
+    warm_up: int,
     ready: Any,  # noqa: ANN401  # of either context
     done: Any,  # noqa: ANN401
 ) -> None:
@@ -250,15 +304,17 @@ def live(
     torch.set_num_threads(1)
     device = torch.device(options.machine.device)
     windows = open_windows([data])
-    own = Student(options.student).to(device)
-    optimiser = torch.optim.RAdam(shared.parameters(), lr=options.optimiser.learning_rate)
-    for parameter, state in zip(shared.parameters(), moments, strict=True):
-        optimiser.state[parameter] = state
-    segments = Independent(number, own, shared, windows, options, device)
-    segments.update(optimiser)
-    ready.wait()
+    own, ours = (Student(options.student).to(device) for _ in range(2))
+    own.backbone.eval()  # its normalisation is frozen, as in our learner
+    optimiser = shared.optimiser(ours, options.optimiser.learning_rate)
+    segments = Independent(number, own, ours, windows, options, device)
+    for _ in range(warm_up):
+        segments.update(optimiser)
+    _wait(device)
+    ready.wait(timeout=600)
     began = time.process_time()
     frames = sum(segments.update(optimiser) for _ in range(updates))
+    _wait(device)
     done.put((time.process_time() - began, frames))
 
 

@@ -28,6 +28,7 @@ class Average:
 
     def __init__(self, student: Student, decay: float) -> None:
         self.student = copy.deepcopy(student).requires_grad_(False)
+        self.student.lstm.flatten_parameters()  # copied one by one; cuDNN would join them at every step
         self._decay = decay
 
     @torch.no_grad()

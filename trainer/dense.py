@@ -178,7 +178,7 @@ def _weights(
     total = summed(high - k, slope, offset) - summed(low - k, slope, offset)
     place = torch.arange(most + 1, dtype=torch.float64, device=start.device)
     edge = place - base[:, None]
-    edge = torch.where(place <= 0, -torch.inf, torch.where(place < stored[:, None], edge, torch.inf))
+    edge = edge.masked_fill(place <= 0, -torch.inf).masked_fill(place >= stored[:, None], torch.inf)
     # From here on for every column, in float32: what counts are differences of a few dozen.
     begin, end, slope, offset, factor = (
         t.float()[..., None].expand(-1, n, 1)
