@@ -6,8 +6,6 @@ time of all features; here it is read once (from memory; nine windows share it i
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import triton
 import triton.language as tl
@@ -15,15 +13,15 @@ from torch import Tensor
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _kernel(
-    x: Any,  # noqa: ANN401 - Triton's own types
-    pooled: Any,  # noqa: ANN401
-    height: Any,  # noqa: ANN401
-    width: Any,  # noqa: ANN401
-    rows: Any,  # noqa: ANN401
-    columns: Any,  # noqa: ANN401
-    channels: Any,  # noqa: ANN401
-    half_alpha: Any,  # noqa: ANN401
+def _kernel(  # type: ignore[no-untyped-def]
+    x,
+    pooled,
+    height,
+    width,
+    rows,
+    columns,
+    channels,
+    half_alpha,
     BLOCK: tl.constexpr,
 ) -> None:
     """One place of the result, all its channels; channels are innermost. Values after the ReLU are not negative."""
