@@ -10,9 +10,15 @@ from PIL import Image
 from datasets.transfer.crop import crop_region
 from trainer.crops import DEVIATION, MEAN, crop_batch
 from trainer.cutouts import crop_uploaded
-from trainer.dense import crop_dense
+from trainer.dense import crop_packed, pack
 
 torch.set_num_threads(1)
+
+
+def crop_dense(images, windows, sizes, boxes, size, context, device):
+    """What `crop_batch` does on a device that is not the CPU, as grey levels (B, size, size, 3)."""
+    packed = pack([image.to(device) for image in images], device)
+    return crop_packed(packed, windows.to(device), sizes.to(device), boxes.to(device), size, context)
 
 
 def noise(rng, h, w):

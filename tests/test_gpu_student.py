@@ -9,6 +9,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from test_crops import crop_dense
 from test_learning import TINY, run_options, weights
 from test_trackers import BOX, run, video
 from transfer_samples import make_video, write_sample
@@ -16,7 +17,6 @@ from transfer_samples import make_video, write_sample
 from teachers.base import Task
 from trainer.crops import DEVIATION, MEAN, crop_batch, normalised
 from trainer.cutouts import crop_uploaded
-from trainer.dense import crop_dense
 from trainer.episodes import Reader
 from trainer.interactions import Interactions
 from trainer.learner import Learner

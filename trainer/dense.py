@@ -58,20 +58,6 @@ def described(pixels: Tensor, shapes: NDArray[np.int64], device: torch.device) -
     return Packed(pixels, numbers[:, 0], numbers[:, 1:], (width, height))
 
 
-def crop_dense(
-    images: Sequence[Tensor],
-    windows: Tensor,
-    image_sizes: Tensor,
-    boxes: Tensor,
-    size: int,
-    context: float,
-    device: torch.device,
-) -> Tensor:
-    """The crops as grey levels, float32 (B, size, size, 3). Arguments are `trainer.crops.crop_batch`'s."""
-    packed = pack([image.to(device) for image in images], device)
-    return crop_packed(packed, windows.to(device), image_sizes.to(device), boxes.to(device), size, context)
-
-
 def crop_packed(
     images: Packed, windows: Tensor, image_sizes: Tensor, boxes: Tensor, size: int, context: float
 ) -> Tensor:
