@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from pipeline.follow import follow
 from pipeline.lockstep import Lockstep
 from teachers.base import Box, Task
 from teachers.eco.deep import EcoDeep
+from teachers.external.checkout_worker.torch_repairs import answer_on_the_cpu
 from teachers.mdnet import Mdnet
 from teachers.mdnet.crop import crop_on_device, padded
 from teachers.mdnet.normalised_pool import by_operators, normalised_pool
@@ -133,6 +135,15 @@ def test_deep_eco_gives_upstreams_boxes(tmp_path: Path, full_precision: None):
         np.testing.assert_allclose(
             [answer[slot] for answer in found], golden["boxes"][:12], atol=0.01, rtol=0
         )
+
+
+def test_pytracking_looks_up_scales_with_a_place_found_on_a_gpu():
+    dcf = SimpleNamespace(max2d=lambda scores: (scores.amax((1, 2)), scores.flatten(1).argmax(1)))
+    scores = torch.rand(5, 4, 4, device=CUDA)
+    answer_on_the_cpu(dcf, "max2d")
+    highest, _ = dcf.max2d(scores)
+    scales = torch.linspace(0.9, 1.1, 5)
+    assert scales[highest.max(dim=0).indices] == scales[int(scores.amax((1, 2)).argmax())]
 
 
 def test_many_videos_at_once_give_the_boxes_of_one_at_a_time(small_videos: Path, full_precision: None):
