@@ -89,6 +89,9 @@ def _parsed(
         parsed: Command = tyro.cli(choice, prog=prog, description=description, args=args, config=_STYLE)
     except BrokenPipeError:
         raise SystemExit(_abandon_stdout()) from None
+    except ValueError as error:  # what tyro does not report itself: options that do not go together
+        print(f"{prog}: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
     return parsed
 
 
