@@ -20,10 +20,12 @@ from conftest import REPOSITORY
 from transfer_samples import content, make_video, write_sample
 
 from datasets import open_dataset
+from datasets.command_line import run_only_command
 from datasets.errors import DataError
 from datasets.transfer.encoding import Encoding, encode_video
 from datasets.transfer.writer import FramesWriter, write_set
 from trainer import logs
+from trainer.__main__ import Train
 from trainer.checkpoint import load_checkpoint
 from trainer.crops import crop_batch
 from trainer.curriculum import Curriculum
@@ -45,7 +47,7 @@ from trainer.options import (
 )
 from trainer.processes import Processes
 from trainer.saved_options import as_json, from_json, resumed
-from trainer.student import LSTMState, Student, StudentOptions, load_student
+from trainer.student import LSTMState, Student, StudentOptions, load_student, save_student
 from trainer.train import first_student, train
 from trainer.validation import HeldOut, follow, score
 from trainer.windows import held_out, open_windows, split
@@ -856,6 +858,18 @@ def test_wrong_options_are_named(changes, message):
         run_options(**changes)
 
 
+def test_wrong_options_of_the_command_line_are_one_line(tmp_path, capsys):
+    words = ["--data", "a.h5", "--out", str(tmp_path / "a"), "--students", "3"]
+    with pytest.raises(SystemExit) as ended:
+        run_only_command(Train, "python -m trainer", words)
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert (
+        said
+        == "python -m trainer: students is 3, and has to be a multiple of 2, the roles of the recipe tras\n"
+    )
+
+
 def test_logs_that_are_not_installed_are_named(tmp_path, monkeypatch):
     def absent(name):
         raise ImportError(f"No module named {name!r}")
@@ -975,6 +989,23 @@ def test_runs_that_do_not_fit_what_lies_there(sample, straight, videos, tmp_path
     (tmp_path / "c/last.pt").write_bytes((straight / "last.pt").read_bytes()[:-50])
     with pytest.raises(DataError, match="cannot be read"):
         train([sample], tmp_path / "c", TrainOptions(), resume=True)
+
+
+def test_a_full_disk_is_named_and_nothing_is_left_half_written(straight, tmp_path, small_files):
+    shutil.copy(straight / "history.jsonl", tmp_path)
+    student = Student(dataclasses.replace(TINY, width=64))
+    with pytest.raises(DataError, match=r"x.safetensors: cannot be written \(File too large\)"):
+        save_student(tmp_path / "x.safetensors", student)
+    with pytest.raises(DataError, match=r"last.pt: cannot be written \(File too large\)"):
+        load_checkpoint(straight).save(tmp_path)
+    writer = logs.Logs(tmp_path, LogOptions(), 8, {})
+    with pytest.raises(DataError, match=r"history.jsonl: cannot be written \(File too large\)"):
+        writer.write(9, {f"loss/{i}": 1 / 3 for i in range(500)})
+    assert [p.name for p in tmp_path.iterdir()] == ["history.jsonl"]
+
+
+def test_who_may_read_the_history_may_read_the_weights(straight):
+    assert len({path.stat().st_mode for path in straight.iterdir()}) == 1
 
 
 def test_states_of_other_students_do_not_leak(windows):

@@ -64,7 +64,11 @@ class Checkpoint:
     standing: Standing = field(default_factory=Standing)
 
     def save(self, out: Path) -> None:
-        """Write it into a run's folder."""
+        """Write it into a run's folder.
+
+        Raises:
+            DataError: If the disk is full or cannot be written.
+        """
         content = {
             "version": _VERSION,
             "options": as_json(self.options),
@@ -73,8 +77,8 @@ class Checkpoint:
             "interactions": self.interactions,
             "standing": asdict(self.standing),
         }
-        with appearing(out / NAME) as temporary:
-            torch.save(content, temporary)
+        with appearing(out / NAME) as temporary, temporary.open("wb") as file:
+            torch.save(content, file)
 
 
 def load_checkpoint(out: Path) -> Checkpoint:

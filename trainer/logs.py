@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from datasets.atomic import appearing
+from datasets.atomic import appearing, room_for
 from trainer.options import LogOptions
 
 HISTORY = "history.jsonl"
@@ -45,8 +45,12 @@ class Logs:
             self._live.log_params(dict(params))
 
     def write(self, update: int, values: dict[str, float]) -> None:
-        """Write the values of an update; names have the form group/name."""
-        with self._history.open("a") as file:
+        """Write the values of an update; names have the form group/name.
+
+        Raises:
+            DataError: If the disk is full or cannot be written.
+        """
+        with room_for(self._history), self._history.open("a") as file:
             file.write(json.dumps({"update": update, **values}) + "\n")
         if self._board is not None:
             for name, value in values.items():
