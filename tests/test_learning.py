@@ -437,11 +437,29 @@ def test_divergence_is_told(windows):
     learner, _ = made(windows, run_options())
     learner.update()
     with torch.no_grad():
+        learner.student.critic.bias[0] = float("nan")
+    learner.update()
+    with pytest.raises(ValueError, match="diverged: before update 2 a loss"):
+        learner.means()
+    with torch.no_grad():
         learner.student.actor.bias[0] = float("nan")
-    with pytest.raises(ValueError, match=r"cannot crop|diverged"):
-        for _ in range(2):
-            learner.update()
-            learner.means()
+    with pytest.raises(ValueError, match="diverged: after update 2 an action"):
+        learner.update()
+
+
+@pytest.mark.parametrize("recipe", ["tras-kd", "judge"])
+@pytest.mark.parametrize("share", [0.0, 0.4])
+def test_a_run_that_diverges_is_told_and_keeps_nothing(sample, tmp_path, recipe, share):
+    """Of a judge, whose actions nobody takes, nothing else would tell: its boxes are teachers'."""
+    options = run_options(
+        recipe=recipe,
+        optimiser=OptimiserOptions(learning_rate=1e30, scaling="none", updates=8),
+        validation=ValidationOptions(share=share, every=3),
+        log=LogOptions(every=1000, checkpoint=4),
+    )
+    with pytest.raises(ValueError, match=r"learning diverged: .*optimiser.clip_gradient"):
+        train([sample], tmp_path, options)
+    assert not list(tmp_path.glob("*.*t*"))
 
 
 # Episodes and curriculum

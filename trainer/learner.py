@@ -21,7 +21,7 @@ from trainer.interactions import Interactions
 from trainer.losses import Segment, losses, mask
 from trainer.options import RECIPES, TrainOptions
 from trainer.processes import Processes
-from trainer.student import LSTMState, Student, StudentOutput
+from trainer.student import LSTMState, Student, StudentOutput, diverged
 
 MEASURES = (
     "steps",
@@ -134,6 +134,10 @@ class Learner:
 
         Returns:
             Any process wants to stop.
+
+        Raises:
+            ValueError: If an action is not finite; on a GPU `means` tells.
+            DataError: If a stored image is damaged.
         """
         # cuDNN's LSTM has a way back in training mode alone; freezing concerns the normalisation.
         self.student.train()
@@ -191,6 +195,9 @@ class Learner:
         self._overlaps: list[Tensor] = []
         for noise, noises in zip(*self._noise(), strict=True):
             answer = self._answer(*now.crops(), now.memory)
+            # On a GPU asking would be to wait; there `means` finds what comes of it.
+            if self._processes.device.type == "cpu" and not bool(answer.action.isfinite().all()):
+                raise diverged(f"after update {self.updates} an action")
             frame = now.frame()
             mean = answer.action
             sigma = (mean - frame.truth).abs().clamp_min(o.loss.sigma_floor)
@@ -276,10 +283,7 @@ class Learner:
         horizon = float(self._processes.sum(horizons)) / self.options.students
         self.measures.zero_()
         if not all(map(math.isfinite, found)):
-            raise ValueError(
-                f"learning diverged before update {self.updates}: a loss is not finite. Begin a new run, afresh or "
-                "with the best weights as --init, at a lower learning rate or with optimiser.clip_gradient"
-            )
+            raise diverged(f"before update {self.updates} a loss")
         imitators = m["distilling"] + m["imitating"]
 
         def per(sum_: str, count: float) -> float:
@@ -298,6 +302,15 @@ class Learner:
             "horizon": horizon,
         }
         return {name: value for name, value in values.items() if not math.isnan(value)}
+
+    def check(self) -> None:
+        """See that the weights are worth keeping.
+
+        Raises:
+            ValueError: If one of them is not finite.
+        """
+        if not all(bool(p.isfinite().all()) for p in self.result.parameters()):
+            raise diverged(f"after update {self.updates} a weight")
 
     def state(self) -> dict[str, Any]:
         """Everything but the students' interactions, for `restore`."""

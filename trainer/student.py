@@ -130,6 +130,18 @@ class Student(nn.Module):
         return LSTMState(zeros, zeros)
 
 
+def diverged(what: str) -> ValueError:
+    """The error of a run whose numbers have left all bounds.
+
+    Args:
+        what: Is not finite.
+    """
+    return ValueError(
+        f"learning diverged: {what} is not finite. Begin a new run, afresh or with the best weights as --init, "
+        "at a lower learning rate or with optimiser.clip_gradient"
+    )
+
+
 def save_student(path: Path | str, student: Student, about: Mapping[str, Any] | None = None) -> None:
     """Write a student to a safetensors file, which appears whole or not at all.
 

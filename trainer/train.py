@@ -205,6 +205,7 @@ class _Run:
         found: Score | None = None
         learner = self._learner
         began = time.monotonic()
+        learner.check()
         if self._processes.first:
             found = self._held_out.validate(learner.result, self._processes.device)
         found = self._processes.agree(found)
@@ -217,6 +218,7 @@ class _Run:
                 self._save_student(BEST)
 
     def _save(self) -> None:
+        self._learner.check()
         interactions = self._processes.gather(self._interactions.state())
         if self._processes.first:
             self._save_student(LAST)

@@ -26,7 +26,7 @@ from trainer.crops import crop_batch
 from trainer.cutouts import crop_uploaded
 from trainer.mdp import clip_box, seen_box, transition
 from trainer.options import EpisodeOptions, ValidationOptions
-from trainer.student import LSTMState, Student
+from trainer.student import LSTMState, Student, diverged
 from trainer.trackers.memory import Memory
 from trainer.windows import Windows
 
@@ -126,7 +126,12 @@ class Validation(Protocol):
         ...
 
     def validate(self, student: Student, device: torch.device) -> Score:
-        """Score a student, which is put into evaluation mode and left there."""
+        """Score a student, which is put into evaluation mode and left there.
+
+        Raises:
+            ValueError: If an answer of its is not finite.
+            DataError: If an image is damaged or missing.
+        """
         ...
 
 
@@ -260,6 +265,10 @@ def follow(
 
     Returns:
         Boxes, float32 (T, 4), and sequence, in order.
+
+    Raises:
+        ValueError: If an action is not finite.
+        DataError: If an image is damaged or missing.
     """
     student.eval()
     waiting = enumerate(held_out)
@@ -313,10 +322,11 @@ def _advance(student: Student, busy: list[_Target], episode: EpisodeOptions, dev
     memories = [target.memory.recall() for target in busy]
     joined = LSTMState(*(torch.cat(parts) for parts in zip(*memories, strict=True)))
     action, _, state = student(previous, current, joined)
+    action = action.cpu()
+    if not bool(action.isfinite().all()):
+        raise diverged("an action on what is held out")
     kept = map(LSTMState, *(torch.split(part, 1) for part in state))
-    moved = clip_box(
-        transition(action.cpu().clamp(-1.0, 1.0), box), width, height, episode.smallest_box
-    ).numpy()
+    moved = clip_box(transition(action.clamp(-1.0, 1.0), box), width, height, episode.smallest_box).numpy()
     for target, pixels, there, own in zip(busy, now, moved, kept, strict=True):
         target.boxes.append(there)
         target.before = pixels
