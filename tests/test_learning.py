@@ -839,8 +839,12 @@ def test_options_survive_json_and_resumption_takes_only_what_may_change(tmp_path
     decaying = run_options(optimiser=dataclasses.replace(stored.optimiser, decay="linear"))
     with pytest.raises(ValueError, match=r"optimiser.updates 8 -> 30"):
         resumed(decaying, more)
-    with pytest.raises(DataError, match="not those of this version"):
+    with pytest.raises(DataError, match=r"not those of this version \(recipe: Input should be .*\)"):
         from_json({"recipe": "other"}, tmp_path)
+    newer = as_json(stored)
+    newer["loss"]["entropy"] = 0.1
+    with pytest.raises(DataError, match=r"options that this version does not have \(loss.entropy\)"):
+        from_json(newer, tmp_path)
 
 
 @pytest.mark.parametrize("group", ["loss", "curriculum", "episode"])
@@ -1007,6 +1011,30 @@ def test_runs_that_do_not_fit_what_lies_there(sample, straight, videos, tmp_path
     (tmp_path / "c/last.pt").write_bytes((straight / "last.pt").read_bytes()[:-50])
     with pytest.raises(DataError, match="cannot be read"):
         train([sample], tmp_path / "c", TrainOptions(), resume=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda c: c.pop("sets"), "KeyError: 'sets'"),
+        (lambda c: c["standing"].update(worst=0), "worst"),
+        (lambda c: c["learner"].pop("average"), "KeyError: 'average'"),
+        (lambda c: c["learner"]["student"].pop("fc.bias"), "Missing key.*fc.bias"),
+        (lambda c: c["learner"].update(measures=torch.zeros(5, dtype=torch.float64)), "size of tensor"),
+        (lambda c: c["interactions"][0].pop("gained"), "KeyError: 'gained'"),
+        (lambda c: c["options"]["student"].update(width=16), "size mismatch"),
+    ],
+)
+def test_a_checkpoint_of_another_version_is_refused(sample, tmp_path, change, reason):
+    options = run_options()
+    train(
+        [sample], tmp_path, dataclasses.replace(options, optimiser=OptimiserOptions(average=0.5, updates=1))
+    )
+    content = torch.load(tmp_path / "last.pt", weights_only=True)
+    change(content)
+    torch.save(content, tmp_path / "last.pt")
+    with pytest.raises(DataError, match=rf"last.pt: its content does not fit this version .*{reason}"):
+        train([sample], tmp_path, TrainOptions(), resume=True)
 
 
 def test_a_full_disk_is_named_and_nothing_is_left_half_written(straight, tmp_path, small_files):

@@ -329,7 +329,7 @@ class Learner:
             self._average.restore(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.updates = state["updates"]
-        self.measures = state["measures"].to(self.measures.device)
+        self.measures.copy_(state["measures"])
 
 
 def _copied(student: Student) -> dict[str, Tensor]:

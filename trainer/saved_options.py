@@ -11,6 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 from datasets.errors import DataError
 from trainer.options import TrainOptions
 
+_OTHER_VERSION = "Resume with the version that began the run"
+
 FREE = ("optimiser.minutes", "machine", "log", "validation.patience")
 """May differ between a run and its resumption: no weight depends on them (but see `MachineOptions`)."""
 
@@ -34,9 +36,24 @@ def from_json(content: object, path: Path) -> TrainOptions:
     try:
         options: TrainOptions = TypeAdapter(TrainOptions).validate_python(content)
     except ValidationError as error:
-        problem = f"its options are not those of this version ({error.error_count()} do not fit: {error})"
-        raise DataError(path, problem, "Resume with the version that began the run") from error
+        said = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        problem = f"its options are not those of this version ({said})"
+        raise DataError(path, problem, _OTHER_VERSION) from error
+    if unknown := _unknown(content, as_json(options), ""):
+        problem = f"it was learnt with options that this version does not have ({', '.join(unknown)})"
+        raise DataError(path, problem, _OTHER_VERSION)
     return options
+
+
+def _unknown(content: Any, known: Any, prefix: str) -> list[str]:  # noqa: ANN401  # JSON
+    """Names in `content`, nested as `known`, that it does not have."""
+    names: list[str] = []
+    for key, value in content.items():
+        if key not in known:
+            names.append(f"{prefix}{key}")
+        elif isinstance(known[key], dict):
+            names += _unknown(value, known[key], f"{prefix}{key}.")
+    return names
 
 
 def resumed(stored: TrainOptions, given: TrainOptions) -> TrainOptions:

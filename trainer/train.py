@@ -15,7 +15,7 @@ import torch
 
 from datasets.transfer.seal import read_seal
 from trainer.backbones import load_imagenet
-from trainer.checkpoint import NAME, Checkpoint, Standing, load_checkpoint
+from trainer.checkpoint import NAME, Checkpoint, Standing, fitting, load_checkpoint
 from trainer.episodes import Reader
 from trainer.interactions import Interactions
 from trainer.learner import Learner
@@ -152,8 +152,9 @@ class _Run:
         if saved is None:
             self._interactions.begin()
         else:
-            self._learner.restore(saved.learner)
-            self._interactions.restore(saved.interactions[processes.rank])
+            with fitting(out / NAME):
+                self._learner.restore(saved.learner)
+                self._interactions.restore(saved.interactions[processes.rank])
         if processes.first:
             out.mkdir(parents=True, exist_ok=True)
             self._logs = Logs(out, options.log, self._learner.updates, as_json(options))
