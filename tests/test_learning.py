@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import REPOSITORY
+from tiny_videos import rows, write_got10k
 from transfer_samples import content, make_video, write_sample
 
 from datasets import open_dataset
@@ -394,6 +395,16 @@ def test_a_compiled_network_learns_the_same(windows):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4, msg=name)
 
 
+def test_a_network_that_cannot_be_compiled_here_is_one_message(windows, tmp_path, monkeypatch):
+    monkeypatch.setattr("torch._inductor.config.cpp.cxx", (None, str(tmp_path / "no-compiler")))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
+    torch._dynamo.reset()
+    learner, _ = made(windows, run_options(machine=MachineOptions(device="cpu", readers=1, compile=True)))
+    with pytest.raises(ValueError, match=r"machine.compile: .*compiler.* or leave the option away"):
+        learner.update()
+    torch._dynamo.reset()
+
+
 def test_frames_without_target_are_in_no_loss(windows):
     windows.present[:, 2] = False
     windows.truth[:, 2] = np.nan
@@ -605,6 +616,20 @@ def test_whole_videos_validate_and_memories_return(small_videos, windows):
     found = held.validate(Student(TINY), CPU)
     still = held.baselines()["static box"]
     assert found.frames == still.frames and found.ao == pytest.approx(still.ao, abs=0.1)
+
+
+@pytest.mark.parametrize(("split", "length"), [("test", 3), ("val", 1)])
+def test_videos_that_nobody_can_be_scored_on_are_refused(windows, tmp_path, split, length):
+    """A test split has boxes for its first frames alone: every student would score 0 on it."""
+    folder = write_got10k(tmp_path, {"a": length, "b": length}, split)
+    for name in ("a", "b"):
+        (folder / name / "groundtruth.txt").write_text("5,7,10,12\n")
+    with pytest.raises(ValueError, match=r"none of 2 videos has images, .*\(a test split has none\)"):
+        HeldOut(ValidationOptions(videos=f"got10k:{tmp_path}:{split}"), EpisodeOptions(), windows)
+    (tmp_path / "truth").mkdir()
+    (tmp_path / "truth" / "a.txt").write_text(rows(5))
+    with pytest.raises(ValueError, match=r"none of 1 videos has images"):
+        HeldOut(ValidationOptions(videos=f"annotations:{tmp_path / 'truth'}"), EpisodeOptions(), windows)
 
 
 def test_scores_leave_out_frame_0_and_absent_frames():
@@ -868,6 +893,8 @@ def test_every_choice_is_in_the_page_of_deviations(group):
         ({"episode": EpisodeOptions(smallest_box=0)}, "episode.smallest_box is 0"),
         ({"validation": ValidationOptions(share=1.0)}, "validation.share is 1.0"),
         ({"optimiser": OptimiserOptions(learning_rate=-1)}, "optimiser.learning_rate is -1"),
+        ({"optimiser": OptimiserOptions(learning_rate=float("inf"))}, "rate is inf, and has to be finite"),
+        ({"episode": EpisodeOptions(shake=float("inf"))}, "episode.shake is inf, and has to be finite"),
         ({"optimiser": OptimiserOptions(critic_rate=0)}, "optimiser.critic_rate is 0"),
         ({"loss": LossOptions(value_weight=-1)}, "loss.value_weight is -1"),
         ({"optimiser": OptimiserOptions(clip_gradient=0)}, "optimiser.clip_gradient is 0"),
@@ -992,7 +1019,20 @@ def test_runs_that_do_not_fit_what_lies_there(sample, straight, videos, tmp_path
     other = rewritten(tmp_path / "set", videos[:3])
     with pytest.raises(ValueError, match="other transfer sets"):
         train([other], straight, TrainOptions(), resume=True)
-    with pytest.raises(ValueError, match=r"holds a student of .*tiny.*, but .*small"):
+    twice = tmp_path / "twice"
+    train([sample, other], twice, run_options())
+    for data in ([other, sample], [sample]):
+        with pytest.raises(
+            ValueError, match=r"other transfer sets, or in another order: .* \w+, \w+, not \w+"
+        ):
+            train(data, twice, TrainOptions(), resume=True)
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match="is no folder"):
+        train([sample], tmp_path / "file", run_options())
+    with pytest.raises(
+        ValueError,
+        match=r"holds a student of --student.backbone tiny .*-size 32, not of .*small",
+    ):
         train(
             [sample],
             tmp_path / "b",

@@ -72,7 +72,7 @@ class Learner:
         # The LSTM is not compiled: PyTorch leaves it as it is, and cuts what it compiles there. Sizes are taken as they
         # come, which are two: of all students, and of those whose value goes on after the segment.
         self._see: Callable[[Tensor, Tensor], Tensor] = (
-            torch.compile(student.see, dynamic=False) if options.machine.compile else student.see
+            _compiled(student) if options.machine.compile else student.see
         )
         self._interactions = interactions
         self._processes = processes
@@ -330,6 +330,26 @@ class Learner:
         self.optimiser.load_state_dict(state["optimiser"])
         self.updates = state["updates"]
         self.measures.copy_(state["measures"])
+
+
+def _compiled(student: Student) -> Callable[[Tensor, Tensor], Tensor]:
+    """`Student.see`, compiled when it is called first; a ValueError where that cannot be done here."""
+    from torch._dynamo.exc import TorchDynamoException  # only who compiles has to wait for it
+
+    compiled = torch.compile(student.see, dynamic=False)
+
+    def see(previous: Tensor, current: Tensor) -> Tensor:
+        try:
+            result: Tensor = compiled(previous, current)
+        except TorchDynamoException as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ValueError(
+                f"machine.compile: PyTorch cannot compile the network here ({reason}). Install a C++ compiler, on a "
+                "GPU Triton as well, or leave the option away"
+            ) from error
+        return result
+
+    return see
 
 
 def _copied(student: Student) -> dict[str, Tensor]:

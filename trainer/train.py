@@ -6,13 +6,14 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
 
 import torch
 
+from datasets.errors import DataError
 from datasets.transfer.seal import read_seal
 from trainer.backbones import load_imagenet
 from trainer.checkpoint import NAME, Checkpoint, Standing, fitting, load_checkpoint
@@ -25,7 +26,7 @@ from trainer.picking import HeldOutTracks
 from trainer.processes import Processes, join
 from trainer.report import Report
 from trainer.saved_options import as_json, resumed
-from trainer.student import Student, load_student, save_student
+from trainer.student import Student, StudentOptions, load_student, save_student
 from trainer.validation import HeldOut, Score, Validation
 from trainer.windows import Windows, open_windows, split
 
@@ -70,6 +71,8 @@ def train(data: Sequence[Path], out: Path, options: TrainOptions, resume: bool =
         ValueError: If an option is wrong, the folder holds a run that is not to be resumed, or learning diverges.
         DataError: If a set, a dataset, a checkpoint or weights are not what they have to be.
     """
+    if out.exists() and not out.is_dir():
+        raise DataError(out, "is no folder", "Name a folder for the run, which is made where there is none")
     saved = load_checkpoint(out) if resume else None
     if saved is not None:
         options = resumed(saved.options, options)
@@ -85,7 +88,8 @@ def train(data: Sequence[Path], out: Path, options: TrainOptions, resume: bool =
         sets = [read_seal(path).fingerprint for path in data]
         if saved is not None and saved.sets != sets:
             raise ValueError(
-                f"{out} was learnt from other transfer sets (their fingerprints differ): name those"
+                f"{out} was learnt from other transfer sets, or in another order: of the fingerprints "
+                f"{', '.join(saved.sets)}, not {', '.join(sets)}. Name those (`python -m datasets info FILE.h5`)"
             )
         learn, test = split(windows, 0.0 if options.validation.videos else options.validation.share)
         kind = HeldOut if RECIPES[options.recipe].tracks else HeldOutTracks
@@ -258,13 +262,19 @@ def first_student(options: TrainOptions, fresh: bool = True) -> Student:
         student = load_student(options.init)
         if student.options != options.student:
             raise ValueError(
-                f"init: {options.init} holds a student of {student.options}, but {options.student} is asked for"
+                f"init: {options.init} holds a student of {_named(student.options)}, not of "
+                f"{_named(options.student)}: give these options as it has them"
             )
     elif isinstance(options.imagenet, Path):
         load_imagenet(student.backbone, options.imagenet)
     elif options.imagenet == "download" and options.student.backbone == "resnet18":
         load_imagenet(student.backbone)
     return student
+
+
+def _named(options: StudentOptions) -> str:
+    """A student's shape as options of the command line."""
+    return " ".join(f"--student.{name.replace('_', '-')} {value}" for name, value in asdict(options).items())
 
 
 @contextmanager

@@ -144,7 +144,7 @@ class HeldOut:
         windows: Of held-out videos of the transfer set, used where the options name no dataset.
 
     Raises:
-        ValueError: If a dataset is named that has no video to start in.
+        ValueError: If a dataset is named that has no video to track and score.
         DataError: If it cannot be read.
     """
 
@@ -156,11 +156,13 @@ class HeldOut:
             dataset = open_dataset(options.videos)
             for name in dataset.names[: options.most]:
                 video = dataset[name]
-                if len(video) > 1 and not video.absent[0]:
+                if video.frames and not video.absent[0] and not video.absent[1:].all():
                     self._videos.append(video)
             if not self._videos:
                 raise ValueError(
-                    f"validation.videos {options.videos}: no video has its target in its first frame"
+                    f"validation.videos {options.videos}: none of {min(len(dataset.names), options.most)} videos has "
+                    "images, its target in its first frame, and ground truth in a later one (a test split has none): "
+                    "name another split or dataset"
                 )
         self._rows = spread(len(windows), options.most)
 
