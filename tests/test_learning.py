@@ -49,7 +49,7 @@ from trainer.options import (
 from trainer.processes import Processes
 from trainer.saved_options import as_json, from_json, resumed
 from trainer.student import LSTMState, Student, StudentOptions, load_student, save_student
-from trainer.train import first_student, train
+from trainer.train import BEST, first_student, train
 from trainer.validation import HeldOut, follow, score
 from trainer.windows import held_out, open_windows, split
 
@@ -674,6 +674,34 @@ def test_a_run_leaves_weights_history_and_checkpoint(straight):
         history[1]
     )
     assert 0 <= history[0]["validation/ao"] <= 1
+
+
+def test_a_run_shorter_than_its_intervals_leaves_all_files_and_says_how_it_ended(sample, tmp_path, capsys):
+    options = run_options(
+        optimiser=OptimiserOptions(learning_rate=1e-2, scaling="none", updates=2),
+        validation=ValidationOptions(share=0.4, every=1000),
+        log=LogOptions(every=100, checkpoint=500),
+    )
+    outcome = train([sample], tmp_path, options)
+    said = capsys.readouterr().err
+    assert (
+        f"ended after update 2: all updates are made; for more, --optimiser.updates; {BEST} is of update 2"
+        in said
+    )
+    history = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()]
+    assert [line["update"] for line in history] == [2, 2] and "loss/imitation" in history[0]
+    assert history[1]["validation/ao"] == outcome.best
+    assert same(weights(tmp_path, BEST), weights(tmp_path))
+    again = train([sample], tmp_path, TrainOptions(), resume=True)
+    assert again == outcome and "ended after update 2" in capsys.readouterr().err
+
+
+def test_a_run_whose_time_is_over_before_a_validation_says_so(sample, tmp_path, capsys):
+    options = run_options(optimiser=OptimiserOptions(minutes=0), validation=ValidationOptions(share=0.4))
+    assert train([sample], tmp_path, options).ending == "minutes"
+    assert f"the time is over; --resume goes on; nothing was validated yet, so there is no {BEST}" in (
+        capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize("at", [1, 3, 4, 7])

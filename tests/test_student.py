@@ -153,7 +153,9 @@ def test_imagenet_weights_that_cannot_be_fetched(monkeypatch, tmp_path):
         raise OSError("Network is unreachable")
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", unreachable)
-    with pytest.raises(DataError, match=r"could not be downloaded \(Network is unreachable\).*name the file"):
+    with pytest.raises(
+        DataError, match=r"could not be downloaded \(Network is unreachable\).*give --imagenet FILE"
+    ):
         load_imagenet(make_backbone("resnet18"))
 
 

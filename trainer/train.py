@@ -187,15 +187,19 @@ class _Run:
                 elif learner.updates >= o.optimiser.updates:
                     ending = "updates"
                 self._report.advance(learner.updates)
-                if learner.updates % o.log.every == 0:
+                if learner.updates % o.log.every == 0 or ending == "updates":
                     self._write(learner.means())
-                if len(self._held_out) and learner.updates % o.validation.every == 0:
+                # A run too short for a validation has one at its end, so that it leaves best weights.
+                short = ending == "updates" and self._standing.best is None
+                if len(self._held_out) and (learner.updates % o.validation.every == 0 or short):
                     self._validate()
                     if self._out_of_patience():
                         ending = ending or "patience"
                 if ending or learner.updates % o.log.checkpoint == 0:
                     self._save()
-        return Outcome(ending, learner.updates, self._standing.best, self._standing.best_update)
+        outcome = Outcome(ending, learner.updates, self._standing.best, self._standing.best_update)
+        self._report.end(_told(outcome, o, len(self._held_out)))
+        return outcome
 
     def _out_of_patience(self) -> bool:
         patience = self._options.validation.patience
@@ -240,6 +244,26 @@ class _Run:
             "best validation": self._standing.best,
         }
         save_student(self._out / name, self._learner.result, about)
+
+
+def _told(outcome: Outcome, options: TrainOptions, held_out: int) -> str:
+    """How a run ended, and what can be done with it."""
+    more = (
+        "--optimiser.updates"
+        if options.optimiser.decay == "none"
+        else "a new run and --init, for the rate is 0"
+    )
+    how = {
+        "updates": f"all updates are made; for more, {more}",
+        "patience": "validation improves no more; for more, --validation.patience",
+        "minutes": "the time is over; --resume goes on",
+        "interrupted": "interrupted; --resume goes on",
+    }[outcome.ending]
+    if outcome.best is not None:
+        kept = f"{BEST} is of update {outcome.best_update}, AO {outcome.best:.3f}"
+    else:
+        kept = f"nothing was validated yet, so there is no {BEST}" if held_out else f"{BEST} is the last"
+    return f"ended after update {outcome.updates}: {how}; {kept}"
 
 
 def first_student(options: TrainOptions, fresh: bool = True) -> Student:
