@@ -900,6 +900,36 @@ def test_options_survive_json_and_resumption_takes_only_what_may_change(tmp_path
         from_json(newer, tmp_path)
 
 
+def test_a_resumed_run_takes_a_default_that_is_named(sample, straight, tmp_path, monkeypatch, capsys):
+    shutil.copytree(straight, tmp_path / "a")
+    words = ["trainer", "--data", str(sample), "--out", str(tmp_path / "a"), "--resume", "--json"]
+
+    def resume(*more):
+        monkeypatch.setattr(sys, "argv", [*words, *more])
+        code = run_only_command(Train, "python -m trainer", pairs=True)
+        return code, capsys.readouterr()
+
+    code, printed = resume("--students", "24", "--loss.gamma=1.0", "--loss.clip-targets")
+    assert code == 2 and "given anew: students 4 -> 24." in printed.err
+    code, printed = resume("--optimiser.updates", "1000000", "--optimiser.minutes", "0", "--log.every", "100")
+    assert code == 0 and json.loads(printed.out)["ending"] == "minutes"
+    options = load_checkpoint(tmp_path / "a").options
+    assert options.optimiser.updates == 10**6 and options.log == LogOptions(every=100, checkpoint=2)
+    assert options.validation.patience is None  # at its default, 10, and not named
+
+
+def test_what_a_run_began_with_can_be_taken_back(sample, tmp_path, monkeypatch):
+    options = run_options(log=LogOptions(tensorboard=True), machine=MachineOptions(device="cpu", threads=1))
+    train([sample], tmp_path / "a", options)
+    words = (
+        f"trainer --data {sample} --out {tmp_path / 'a'} --resume --optimiser.updates 9 --log.no-tensorboard"
+    )
+    monkeypatch.setattr(sys, "argv", [*words.split(), "--machine.threads", "None"])
+    assert run_only_command(Train, "python -m trainer", pairs=True) == 0
+    options = load_checkpoint(tmp_path / "a").options
+    assert (options.log.tensorboard, options.machine.threads, options.optimiser.updates) == (False, None, 9)
+
+
 @pytest.mark.parametrize("group", ["loss", "curriculum", "episode"])
 def test_every_choice_is_in_the_page_of_deviations(group):
     page = (REPOSITORY / "docs/deviations.md").read_text()

@@ -84,5 +84,5 @@ def _module(name: str, package: str, wanted: bool) -> Any:  # noqa: ANN401  # a 
     except ImportError as error:
         raise ValueError(
             f"log.{package} needs the package {package} ({error}): "
-            "pip install 'tracking-by-trackers[logs]', or leave the option away"
+            f"pip install 'tracking-by-trackers[logs]', or --log.no-{package}"
         ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -56,17 +57,20 @@ def _unknown(content: Any, known: Any, prefix: str) -> list[str]:  # noqa: ANN40
     return names
 
 
-def resumed(stored: TrainOptions, given: TrainOptions) -> TrainOptions:
+def resumed(stored: TrainOptions, given: TrainOptions, named: Collection[str] = ()) -> TrainOptions:
     """A run's options when it is resumed: as stored, but for those that may change and are given.
 
-    An option left at its default counts as not given.
+    Args:
+        stored: Of the run so far.
+        given: Of the resumption; what is at its default counts as not given,
+        named: but for these, such as `optimiser.updates`.
 
     Raises:
         ValueError: If an option is given that cannot change; names it.
     """
     free = (*FREE, MORE) if stored.optimiser.decay == "none" else FREE
     changed: list[str] = []
-    merged: TrainOptions = _merge(stored, given, TrainOptions(), "", free, changed)
+    merged: TrainOptions = _merge(stored, given, TrainOptions(), "", free, changed, named)
     if changed:
         raise ValueError(
             f"a resumed run keeps its options, but these are given anew: {'; '.join(changed)}. "
@@ -82,14 +86,15 @@ def _merge(
     prefix: str,
     free: tuple[str, ...],
     changed: list[str],
+    named: Collection[str],
 ) -> Any:  # noqa: ANN401  # any of the groups of options
     values = {}
     for f in fields(stored):
         name = prefix + f.name
         old, new, usual = (getattr(options, f.name) for options in (stored, given, default))
         if is_dataclass(old):
-            old = _merge(old, new, usual, f"{name}.", free, changed)
-        elif new != usual and new != old:
+            old = _merge(old, new, usual, f"{name}.", free, changed, named)
+        elif (new != usual or name in named) and new != old:
             if name in free or prefix.rstrip(".") in free:
                 old = new
             else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -56,7 +56,13 @@ class Outcome:
     best_update: int
 
 
-def train(data: Sequence[Path], out: Path, options: TrainOptions, resume: bool = False) -> Outcome:
+def train(
+    data: Sequence[Path],
+    out: Path,
+    options: TrainOptions,
+    resume: bool = False,
+    named: Collection[str] = (),
+) -> Outcome:
     """Learn a student, or go on learning it.
 
     Under torchrun every process calls this; the first one writes.
@@ -66,6 +72,7 @@ def train(data: Sequence[Path], out: Path, options: TrainOptions, resume: bool =
         out: The run's folder, made when all that is read was found to be good.
         options: Of the run; of a resumed one, those that may change.
         resume: Continue from the folder's checkpoint.
+        named: Options, such as `optimiser.updates`, that count as given to a resumed run even at their defaults.
 
     Raises:
         ValueError: If an option is wrong, the folder holds a run that is not to be resumed, or learning diverges.
@@ -75,7 +82,7 @@ def train(data: Sequence[Path], out: Path, options: TrainOptions, resume: bool =
         raise DataError(out, "is no folder", "Name a folder for the run, which is made where there is none")
     saved = load_checkpoint(out) if resume else None
     if saved is not None:
-        options = resumed(saved.options, options)
+        options = resumed(saved.options, options, named)
     elif (out / NAME).exists():
         raise ValueError(f"{out} holds a run already: continue it with --resume, or name another folder")
     if options.machine.threads is not None:
