@@ -252,7 +252,7 @@ class PlainStudent:
             self.options.students,
         )
         self.clip = load(self.windows, drawn, self.windows.length, self.options.episode, CPU)
-        self.t, self.steps, self.box = 1, self.curriculum.horizon, self.clip.start
+        self.t, self.steps, self.box = 1, self.curriculum.horizon, self.clip.first[:4]
         self.state = self.network.initial_state(1)
         self.sums = [0.0, 0.0]
 
@@ -501,7 +501,7 @@ def test_a_mirrored_and_reversed_clip_shows_the_same_mirrored_and_reversed(windo
         assert (
             crop - expected
         ).abs().mean() < 0.05  # corners that round the other way shift it by half a pixel
-    start = load(windows, dataclasses.replace(drawn, shake=(0.1, 0, 0, -2.0)), 2, options, CPU).start
+    start = load(windows, dataclasses.replace(drawn, shake=(0.1, 0, 0, -2.0)), 2, options, CPU).first
     assert start[3] == 1.0 and torch.isclose(start[0], clip.truth[0, 0] + 0.1 * clip.truth[0, 2])
 
 
@@ -1133,6 +1133,20 @@ def test_a_checkpoint_of_another_version_is_refused(sample, tmp_path, change, re
     torch.save(content, tmp_path / "last.pt")
     with pytest.raises(DataError, match=rf"last.pt: its content does not fit this version .*{reason}"):
         train([sample], tmp_path, TrainOptions(), resume=True)
+
+
+def test_a_history_that_a_power_cut_damaged_is_named(sample, straight, tmp_path):
+    shutil.copytree(straight, tmp_path / "a")
+    path = tmp_path / "a" / "history.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([lines[0], "\0" * 50 + "\n", *lines[1:], '{"update": 1']))
+    with pytest.raises(
+        DataError, match=r"history.jsonl, line 2: .* is no values of an update. Remove the line"
+    ):
+        train([sample], tmp_path / "a", TrainOptions(), resume=True)
+    path.write_text("".join([*lines, '{"update": 1']))  # cut short, as a kill leaves it
+    train([sample], tmp_path / "a", TrainOptions(), resume=True)
+    assert path.read_text() == "".join(lines)
 
 
 def test_a_full_disk_is_named_and_nothing_is_left_half_written(straight, tmp_path, small_files):

@@ -148,7 +148,7 @@ def save_student(path: Path | str, student: Student, about: Mapping[str, Any] | 
     Args:
         path: The file, `.safetensors`.
         student: On any device.
-        about: Values for JSON that say where it comes from; nothing reads them but people and `read_about`.
+        about: Values for JSON that say where it comes from; nothing reads them but people.
 
     Raises:
         ValueError: If the path has another suffix.
@@ -187,32 +187,17 @@ def load_student(path: Path | str, device: torch.device | str = "cpu") -> Studen
     return student.to(device)
 
 
-def read_about(path: Path | str) -> dict[str, Any]:
-    """What `save_student` was told about a student.
-
-    Raises:
-        DataError: If the file is not one of ours.
-    """
-    about: dict[str, Any] = _read_metadata(Path(path))["about"]
-    return about
-
-
-def _read_metadata(path: Path) -> dict[str, Any]:
+def _read_options(path: Path) -> StudentOptions:
     try:
         with safetensors.safe_open(path, "pt") as file:
-            content: dict[str, Any] = json.loads((file.metadata() or {})[_METADATA])
+            values = json.loads((file.metadata() or {})[_METADATA]).get("options")
     except KeyError as error:
         problem = "it does not say which student it holds (no entry 'student' in its metadata)"
         raise DataError(path, problem, "Name a file that `python -m trainer` wrote") from error
     except (OSError, safetensors.SafetensorError, json.JSONDecodeError) as error:
         raise DataError(path, f"its metadata cannot be read ({error})", "Copy the file again") from error
-    return content
-
-
-def _read_options(path: Path) -> StudentOptions:
-    values = _read_metadata(path).get("options")
     try:
-        return StudentOptions(**values)  # type: ignore[arg-type]  # checked by the except below
+        return StudentOptions(**values)
     except (TypeError, ValueError) as error:
         known = ", ".join(f.name for f in fields(StudentOptions))
         problem = f"it holds a student of options {values!r}, which this version does not know ({error})"

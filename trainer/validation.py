@@ -9,7 +9,7 @@ lockstep, as TRAS tracks (Section 3.5): actions clamped, boxes clipped, the LSTM
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -84,10 +84,9 @@ class HeldOutWindow:
 
 @dataclass(frozen=True, eq=False)
 class HeldOutVideo:
-    """A whole video of a dataset; the last frames read are kept, for each is looked at twice."""
+    """A whole video of a dataset."""
 
     video: Video
-    _kept: dict[int, RGB] = field(default_factory=dict)
 
     @property
     def truth(self) -> Boxes:
@@ -101,10 +100,7 @@ class HeldOutVideo:
 
     def pixels(self, t: int) -> Pixels:
         """Frame t, whole."""
-        if t not in self._kept:
-            self._kept[t] = read_image(self.video.frames[t])[1]
-            self._kept.pop(t - 2, None)
-        image = self._kept[t]
+        image = read_image(self.video.frames[t])[1]
         height, width = image.shape[:2]
         return Pixels(image, np.array([0, 0, width, height], dtype=np.float32), (width, height))
 

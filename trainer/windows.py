@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -60,11 +60,14 @@ class Windows:
 
     def subset(self, rows: NDArray[np.int64]) -> Windows:
         """Some of the windows."""
-        videos = tuple(self.videos[n] for n in rows.tolist())
-        arrays = (a[rows] for a in (self.reader, self.index))
-        reader, index = arrays
-        return Windows(
-            self.readers, reader, index, videos, self.truth[rows], self.target[rows], self.present[rows]
+        return replace(
+            self,
+            reader=self.reader[rows],
+            index=self.index[rows],
+            videos=tuple(self.videos[n] for n in rows.tolist()),
+            truth=self.truth[rows],
+            target=self.target[rows],
+            present=self.present[rows],
         )
 
     def close(self) -> None:
