@@ -843,22 +843,37 @@ def test_after_kill_9_a_run_goes_on_to_the_same_bits(sample, tmp_path):
     assert same(weights(out, "best.safetensors"), weights(tmp_path / "whole", "best.safetensors"))
 
 
-def test_two_processes_learn_what_one_learns(sample, straight, tmp_path):
+def in_two_processes(words):
+    """Run a command as torchrun would, without its seconds; what each process printed."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     group = surroundings(MASTER_ADDR="127.0.0.1", MASTER_PORT=port, WORLD_SIZE="2")
     peers = [
         subprocess.Popen(
-            command(sample, tmp_path / "two"),
+            words,
             env={**group, "RANK": str(r), "LOCAL_RANK": str(r)},
+            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
         for r in range(2)
     ]
-    errors = [peer.communicate(timeout=120)[1] for peer in peers]
-    assert [peer.returncode for peer in peers] == [0, 0], errors
+    printed = [peer.communicate(timeout=120) for peer in peers]
+    assert [peer.returncode for peer in peers] == [0, 0], printed
+    return [out for out, _ in printed]
+
+
+def test_processes_wait_longer_for_each_other_than_a_validation_of_whole_videos_takes():
+    words = "from trainer.processes import join; import torch; from torch import distributed as d; me = join('cpu'); "
+    words += (
+        "print(d.group.WORLD._get_backend(torch.device('cpu')).options._timeout.total_seconds()); me.leave()"
+    )
+    assert min(float(out) for out in in_two_processes([sys.executable, "-c", words])) >= 12 * 3600
+
+
+def test_two_processes_learn_what_one_learns(sample, straight, tmp_path):
+    in_two_processes(command(sample, tmp_path / "two"))
     two, one = weights(tmp_path / "two"), weights(straight)
     for name in one:
         torch.testing.assert_close(two[name], one[name], rtol=1e-3, atol=1e-5, msg=name)
@@ -1067,6 +1082,20 @@ def test_a_set_with_no_positive_window(videos, tmp_path):
     path = rewritten(tmp_path / "set", videos, **none)
     with pytest.raises(DataError, match="no positive window"):
         train([path], tmp_path / "a", run_options())
+
+
+def test_windows_of_one_frame_are_refused(videos, tmp_path):
+    whole = content(videos)
+    path = rewritten(
+        tmp_path / "set",
+        videos,
+        provenance=dataclasses.replace(whole.provenance, window_length=1),
+        ground_truth=whole.ground_truth[:, :1],
+        absent=whole.absent[:, :1],
+        teacher=whole.teacher[:, :1],
+    )
+    with pytest.raises(DataError, match="its windows have 1 frame"):
+        open_windows([path])
 
 
 def test_runs_that_do_not_fit_what_lies_there(sample, straight, videos, tmp_path):
