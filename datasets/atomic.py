@@ -116,7 +116,9 @@ def _lives(process: int) -> bool:
 
 def _no_room(error: OSError | RuntimeError) -> str | None:
     """Why a disk takes no more, None where that is not the error."""
-    number = error.errno if isinstance(error, OSError) else None
+    # PyTorch's writer, which could not end a file, complains of that instead of what the system said.
+    cause = error if isinstance(error, OSError) else error.__context__
+    number = cause.errno if isinstance(cause, OSError) else None
     if isinstance(error, RuntimeError) and (said := _HDF5_ERRNO.search(str(error))):
         number = int(said[1])  # HDF5 that cannot close a file
     return os.strerror(number) if number in _NO_ROOM else None

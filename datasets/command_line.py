@@ -55,9 +55,16 @@ def run_command(
     return guarded(_parsed(choice, prog, description, args), prog)
 
 
-def run_only_command(command: type, prog: str, args: Sequence[str] | None = None) -> int:
-    """Parse the command line of a program without sub-commands and run it; see `run_command`."""
-    return guarded(_parsed(command, prog, inspect.getdoc(command), args), prog)
+def run_only_command(command: type, prog: str, args: Sequence[str] | None = None, pairs: bool = False) -> int:
+    """Parse the command line of a program without sub-commands and run it; see `run_command`.
+
+    Args:
+        command: A `Command`.
+        prog: The program's name.
+        args: The arguments; None for those of the process.
+        pairs: Flags can be turned off as well: --flag and --no-flag.
+    """
+    return guarded(_parsed(command, prog, inspect.getdoc(command), args, pairs), prog)
 
 
 def guarded(command: Command, prog: str) -> int:
@@ -83,12 +90,17 @@ def _parsed(
     prog: str,
     description: str | None,
     args: Sequence[str] | None,
+    pairs: bool = False,
 ) -> Command:
+    style = () if pairs else _STYLE
     try:
         # tyro reads only the first paragraphs of a docstring unless it is given whole.
-        parsed: Command = tyro.cli(choice, prog=prog, description=description, args=args, config=_STYLE)
+        parsed: Command = tyro.cli(choice, prog=prog, description=description, args=args, config=style)
     except BrokenPipeError:
         raise SystemExit(_abandon_stdout()) from None
+    except ValueError as error:  # what tyro does not report itself: options that do not go together
+        print(f"{prog}: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
     return parsed
 
 

@@ -1,10 +1,12 @@
 """The figures of the value head, against plain loops; the command on procedural videos."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
+from conftest import REPOSITORY
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -182,6 +184,49 @@ def test_recorded_results_are_judged_without_running_anybody(small_videos, weigh
     assert code == 2 and "name trackers of it" in printed.err
     code, printed = judge(capsys, *given, "--videos", "nobody")
     assert code == 2 and "there is no video nobody" in printed.err
+
+
+def test_a_video_that_nobody_can_begin_is_told_and_the_others_are_judged(
+    small_videos, weights, tmp_path, capsys
+):
+    shutil.copytree(small_videos, tmp_path / "videos")
+    dataset = open_dataset(f"got10k:{tmp_path / 'videos'}")
+    first, second = dataset.names[:2]
+    path = tmp_path / "videos" / "train" / first / "groundtruth.txt"
+    path.write_text("-500,-500,10,10\n" + path.read_text().split("\n", 1)[1])
+    given = [
+        "--weights",
+        weights,
+        "--dataset",
+        f"got10k:{tmp_path / 'videos'}",
+        "--teachers",
+        "mosse",
+        "--json",
+    ]
+    code, printed = judge(capsys, *given, "--videos", first, second)
+    assert code == 1
+    assert f"tras, trasfust, trast mosse failed on {first}: video {first}: the first box" in printed.err
+    code, alone = judge(capsys, *given, "--videos", second)
+    assert (code, alone.out) == (0, printed.out)
+    code, printed = judge(capsys, *given, "--videos", first)
+    assert code == 1 and json.loads(printed.out)["frames"] == 0
+    code, printed = judge(capsys, *given[:-1], "--videos", first)
+    assert code == 1 and "0 videos, 0 frames" in printed.out
+
+
+def test_a_tracker_that_loses_all_teachers_is_out_of_that_video_alone(
+    small_videos, weights, capsys, monkeypatch
+):
+    monkeypatch.syspath_prepend(str(REPOSITORY / "tests"))
+    names = [name for name in open_dataset(f"got10k:{small_videos}").names if int(name[-1]) % 2][:1]
+    given = ["--weights", weights, "--dataset", f"got10k:{small_videos}", "--videos", *names, "--json"]
+    code, printed = judge(capsys, *given, "--teachers", "odd_teachers:Raising")
+    figures = json.loads(printed.out)
+    assert code == 1 and "trasfust failed on" in printed.err and "no teacher is left" in printed.err
+    assert "trast odd_teachers:Raising went on without odd_teachers:Raising on" in printed.err
+    assert figures["values"]["student"]["frames"] > 30
+    assert figures["picks"]["trasfust"]["frames"] == 0
+    assert figures["picks"]["trast odd_teachers:Raising"]["frames"] > 30
 
 
 def test_mistakes(small_videos, weights, tmp_path, capsys):

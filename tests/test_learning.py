@@ -17,13 +17,16 @@ import numpy as np
 import pytest
 import torch
 from conftest import REPOSITORY
+from tiny_videos import rows, write_got10k
 from transfer_samples import content, make_video, write_sample
 
 from datasets import open_dataset
+from datasets.command_line import run_only_command
 from datasets.errors import DataError
 from datasets.transfer.encoding import Encoding, encode_video
 from datasets.transfer.writer import FramesWriter, write_set
 from trainer import logs
+from trainer.__main__ import Train
 from trainer.checkpoint import load_checkpoint
 from trainer.crops import crop_batch
 from trainer.curriculum import Curriculum
@@ -45,8 +48,8 @@ from trainer.options import (
 )
 from trainer.processes import Processes
 from trainer.saved_options import as_json, from_json, resumed
-from trainer.student import LSTMState, Student, StudentOptions, load_student
-from trainer.train import first_student, train
+from trainer.student import LSTMState, Student, StudentOptions, load_student, save_student
+from trainer.train import BEST, first_student, train
 from trainer.validation import HeldOut, follow, score
 from trainer.windows import held_out, open_windows, split
 
@@ -249,7 +252,7 @@ class PlainStudent:
             self.options.students,
         )
         self.clip = load(self.windows, drawn, self.windows.length, self.options.episode, CPU)
-        self.t, self.steps, self.box = 1, self.curriculum.horizon, self.clip.start
+        self.t, self.steps, self.box = 1, self.curriculum.horizon, self.clip.first[:4]
         self.state = self.network.initial_state(1)
         self.sums = [0.0, 0.0]
 
@@ -392,6 +395,16 @@ def test_a_compiled_network_learns_the_same(windows):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4, msg=name)
 
 
+def test_a_network_that_cannot_be_compiled_here_is_one_message(windows, tmp_path, monkeypatch):
+    monkeypatch.setattr("torch._inductor.config.cpp.cxx", (None, str(tmp_path / "no-compiler")))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
+    torch._dynamo.reset()
+    learner, _ = made(windows, run_options(machine=MachineOptions(device="cpu", readers=1, compile=True)))
+    with pytest.raises(ValueError, match=r"machine.compile: .*compiler.* or leave the option away"):
+        learner.update()
+    torch._dynamo.reset()
+
+
 def test_frames_without_target_are_in_no_loss(windows):
     windows.present[:, 2] = False
     windows.truth[:, 2] = np.nan
@@ -435,11 +448,29 @@ def test_divergence_is_told(windows):
     learner, _ = made(windows, run_options())
     learner.update()
     with torch.no_grad():
+        learner.student.critic.bias[0] = float("nan")
+    learner.update()
+    with pytest.raises(ValueError, match="diverged: before update 2 a loss"):
+        learner.means()
+    with torch.no_grad():
         learner.student.actor.bias[0] = float("nan")
-    with pytest.raises(ValueError, match=r"cannot crop|diverged"):
-        for _ in range(2):
-            learner.update()
-            learner.means()
+    with pytest.raises(ValueError, match="diverged: after update 2 an action"):
+        learner.update()
+
+
+@pytest.mark.parametrize("recipe", ["tras-kd", "judge"])
+@pytest.mark.parametrize("share", [0.0, 0.4])
+def test_a_run_that_diverges_is_told_and_keeps_nothing(sample, tmp_path, recipe, share):
+    """Of a judge, whose actions nobody takes, nothing else would tell: its boxes are teachers'."""
+    options = run_options(
+        recipe=recipe,
+        optimiser=OptimiserOptions(learning_rate=1e30, scaling="none", updates=8),
+        validation=ValidationOptions(share=share, every=3),
+        log=LogOptions(every=1000, checkpoint=4),
+    )
+    with pytest.raises(ValueError, match=r"learning diverged: .*optimiser.clip_gradient"):
+        train([sample], tmp_path, options)
+    assert not list(tmp_path.glob("*.*t*"))
 
 
 # Episodes and curriculum
@@ -470,7 +501,7 @@ def test_a_mirrored_and_reversed_clip_shows_the_same_mirrored_and_reversed(windo
         assert (
             crop - expected
         ).abs().mean() < 0.05  # corners that round the other way shift it by half a pixel
-    start = load(windows, dataclasses.replace(drawn, shake=(0.1, 0, 0, -2.0)), 2, options, CPU).start
+    start = load(windows, dataclasses.replace(drawn, shake=(0.1, 0, 0, -2.0)), 2, options, CPU).first
     assert start[3] == 1.0 and torch.isclose(start[0], clip.truth[0, 0] + 0.1 * clip.truth[0, 2])
 
 
@@ -587,6 +618,20 @@ def test_whole_videos_validate_and_memories_return(small_videos, windows):
     assert found.frames == still.frames and found.ao == pytest.approx(still.ao, abs=0.1)
 
 
+@pytest.mark.parametrize(("split", "length"), [("test", 3), ("val", 1)])
+def test_videos_that_nobody_can_be_scored_on_are_refused(windows, tmp_path, split, length):
+    """A test split has boxes for its first frames alone: every student would score 0 on it."""
+    folder = write_got10k(tmp_path, {"a": length, "b": length}, split)
+    for name in ("a", "b"):
+        (folder / name / "groundtruth.txt").write_text("5,7,10,12\n")
+    with pytest.raises(ValueError, match=r"none of 2 videos has images, .*\(a test split has none\)"):
+        HeldOut(ValidationOptions(videos=f"got10k:{tmp_path}:{split}"), EpisodeOptions(), windows)
+    (tmp_path / "truth").mkdir()
+    (tmp_path / "truth" / "a.txt").write_text(rows(5))
+    with pytest.raises(ValueError, match=r"none of 1 videos has images"):
+        HeldOut(ValidationOptions(videos=f"annotations:{tmp_path / 'truth'}"), EpisodeOptions(), windows)
+
+
 def test_scores_leave_out_frame_0_and_absent_frames():
     truth = np.tile(np.array([0, 0, 10, 10], np.float32), (4, 1))
     boxes = truth.copy()
@@ -629,6 +674,34 @@ def test_a_run_leaves_weights_history_and_checkpoint(straight):
         history[1]
     )
     assert 0 <= history[0]["validation/ao"] <= 1
+
+
+def test_a_run_shorter_than_its_intervals_leaves_all_files_and_says_how_it_ended(sample, tmp_path, capsys):
+    options = run_options(
+        optimiser=OptimiserOptions(learning_rate=1e-2, scaling="none", updates=2),
+        validation=ValidationOptions(share=0.4, every=1000),
+        log=LogOptions(every=100, checkpoint=500),
+    )
+    outcome = train([sample], tmp_path, options)
+    said = capsys.readouterr().err
+    assert (
+        f"ended after update 2: all updates are made; for more, --optimiser.updates; {BEST} is of update 2"
+        in said
+    )
+    history = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()]
+    assert [line["update"] for line in history] == [2, 2] and "loss/imitation" in history[0]
+    assert history[1]["validation/ao"] == outcome.best
+    assert same(weights(tmp_path, BEST), weights(tmp_path))
+    again = train([sample], tmp_path, TrainOptions(), resume=True)
+    assert again == outcome and "ended after update 2" in capsys.readouterr().err
+
+
+def test_a_run_whose_time_is_over_before_a_validation_says_so(sample, tmp_path, capsys):
+    options = run_options(optimiser=OptimiserOptions(minutes=0), validation=ValidationOptions(share=0.4))
+    assert train([sample], tmp_path, options).ending == "minutes"
+    assert f"the time is over; --resume goes on; nothing was validated yet, so there is no {BEST}" in (
+        capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize("at", [1, 3, 4, 7])
@@ -770,22 +843,37 @@ def test_after_kill_9_a_run_goes_on_to_the_same_bits(sample, tmp_path):
     assert same(weights(out, "best.safetensors"), weights(tmp_path / "whole", "best.safetensors"))
 
 
-def test_two_processes_learn_what_one_learns(sample, straight, tmp_path):
+def in_two_processes(words):
+    """Run a command as torchrun would, without its seconds; what each process printed."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     group = surroundings(MASTER_ADDR="127.0.0.1", MASTER_PORT=port, WORLD_SIZE="2")
     peers = [
         subprocess.Popen(
-            command(sample, tmp_path / "two"),
+            words,
             env={**group, "RANK": str(r), "LOCAL_RANK": str(r)},
+            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
         for r in range(2)
     ]
-    errors = [peer.communicate(timeout=120)[1] for peer in peers]
-    assert [peer.returncode for peer in peers] == [0, 0], errors
+    printed = [peer.communicate(timeout=120) for peer in peers]
+    assert [peer.returncode for peer in peers] == [0, 0], printed
+    return [out for out, _ in printed]
+
+
+def test_processes_wait_longer_for_each_other_than_a_validation_of_whole_videos_takes():
+    words = "from trainer.processes import join; import torch; from torch import distributed as d; me = join('cpu'); "
+    words += (
+        "print(d.group.WORLD._get_backend(torch.device('cpu')).options._timeout.total_seconds()); me.leave()"
+    )
+    assert min(float(out) for out in in_two_processes([sys.executable, "-c", words])) >= 12 * 3600
+
+
+def test_two_processes_learn_what_one_learns(sample, straight, tmp_path):
+    in_two_processes(command(sample, tmp_path / "two"))
     two, one = weights(tmp_path / "two"), weights(straight)
     for name in one:
         torch.testing.assert_close(two[name], one[name], rtol=1e-3, atol=1e-5, msg=name)
@@ -819,8 +907,42 @@ def test_options_survive_json_and_resumption_takes_only_what_may_change(tmp_path
     decaying = run_options(optimiser=dataclasses.replace(stored.optimiser, decay="linear"))
     with pytest.raises(ValueError, match=r"optimiser.updates 8 -> 30"):
         resumed(decaying, more)
-    with pytest.raises(DataError, match="not those of this version"):
+    with pytest.raises(DataError, match=r"not those of this version \(recipe: Input should be .*\)"):
         from_json({"recipe": "other"}, tmp_path)
+    newer = as_json(stored)
+    newer["loss"]["entropy"] = 0.1
+    with pytest.raises(DataError, match=r"options that this version does not have \(loss.entropy\)"):
+        from_json(newer, tmp_path)
+
+
+def test_a_resumed_run_takes_a_default_that_is_named(sample, straight, tmp_path, monkeypatch, capsys):
+    shutil.copytree(straight, tmp_path / "a")
+    words = ["trainer", "--data", str(sample), "--out", str(tmp_path / "a"), "--resume", "--json"]
+
+    def resume(*more):
+        monkeypatch.setattr(sys, "argv", [*words, *more])
+        code = run_only_command(Train, "python -m trainer", pairs=True)
+        return code, capsys.readouterr()
+
+    code, printed = resume("--students", "24", "--loss.gamma=1.0", "--loss.clip-targets")
+    assert code == 2 and "given anew: students 4 -> 24." in printed.err
+    code, printed = resume("--optimiser.updates", "1000000", "--optimiser.minutes", "0", "--log.every", "100")
+    assert code == 0 and json.loads(printed.out)["ending"] == "minutes"
+    options = load_checkpoint(tmp_path / "a").options
+    assert options.optimiser.updates == 10**6 and options.log == LogOptions(every=100, checkpoint=2)
+    assert options.validation.patience is None  # at its default, 10, and not named
+
+
+def test_what_a_run_began_with_can_be_taken_back(sample, tmp_path, monkeypatch):
+    options = run_options(log=LogOptions(tensorboard=True), machine=MachineOptions(device="cpu", threads=1))
+    train([sample], tmp_path / "a", options)
+    words = (
+        f"trainer --data {sample} --out {tmp_path / 'a'} --resume --optimiser.updates 9 --log.no-tensorboard"
+    )
+    monkeypatch.setattr(sys, "argv", [*words.split(), "--machine.threads", "None"])
+    assert run_only_command(Train, "python -m trainer", pairs=True) == 0
+    options = load_checkpoint(tmp_path / "a").options
+    assert (options.log.tensorboard, options.machine.threads, options.optimiser.updates) == (False, None, 9)
 
 
 @pytest.mark.parametrize("group", ["loss", "curriculum", "episode"])
@@ -844,6 +966,8 @@ def test_every_choice_is_in_the_page_of_deviations(group):
         ({"episode": EpisodeOptions(smallest_box=0)}, "episode.smallest_box is 0"),
         ({"validation": ValidationOptions(share=1.0)}, "validation.share is 1.0"),
         ({"optimiser": OptimiserOptions(learning_rate=-1)}, "optimiser.learning_rate is -1"),
+        ({"optimiser": OptimiserOptions(learning_rate=float("inf"))}, "rate is inf, and has to be finite"),
+        ({"episode": EpisodeOptions(shake=float("inf"))}, "episode.shake is inf, and has to be finite"),
         ({"optimiser": OptimiserOptions(critic_rate=0)}, "optimiser.critic_rate is 0"),
         ({"loss": LossOptions(value_weight=-1)}, "loss.value_weight is -1"),
         ({"optimiser": OptimiserOptions(clip_gradient=0)}, "optimiser.clip_gradient is 0"),
@@ -854,6 +978,18 @@ def test_every_choice_is_in_the_page_of_deviations(group):
 def test_wrong_options_are_named(changes, message):
     with pytest.raises(ValueError, match=message):
         run_options(**changes)
+
+
+def test_wrong_options_of_the_command_line_are_one_line(tmp_path, capsys):
+    words = ["--data", "a.h5", "--out", str(tmp_path / "a"), "--students", "3"]
+    with pytest.raises(SystemExit) as ended:
+        run_only_command(Train, "python -m trainer", words)
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert (
+        said
+        == "python -m trainer: students is 3, and has to be a multiple of 2, the roles of the recipe tras\n"
+    )
 
 
 def test_logs_that_are_not_installed_are_named(tmp_path, monkeypatch):
@@ -948,6 +1084,20 @@ def test_a_set_with_no_positive_window(videos, tmp_path):
         train([path], tmp_path / "a", run_options())
 
 
+def test_windows_of_one_frame_are_refused(videos, tmp_path):
+    whole = content(videos)
+    path = rewritten(
+        tmp_path / "set",
+        videos,
+        provenance=dataclasses.replace(whole.provenance, window_length=1),
+        ground_truth=whole.ground_truth[:, :1],
+        absent=whole.absent[:, :1],
+        teacher=whole.teacher[:, :1],
+    )
+    with pytest.raises(DataError, match="its windows have 1 frame"):
+        open_windows([path])
+
+
 def test_runs_that_do_not_fit_what_lies_there(sample, straight, videos, tmp_path):
     with pytest.raises(ValueError, match="holds a run already"):
         train([sample], straight, run_options())
@@ -956,7 +1106,20 @@ def test_runs_that_do_not_fit_what_lies_there(sample, straight, videos, tmp_path
     other = rewritten(tmp_path / "set", videos[:3])
     with pytest.raises(ValueError, match="other transfer sets"):
         train([other], straight, TrainOptions(), resume=True)
-    with pytest.raises(ValueError, match=r"holds a student of .*tiny.*, but .*small"):
+    twice = tmp_path / "twice"
+    train([sample, other], twice, run_options())
+    for data in ([other, sample], [sample]):
+        with pytest.raises(
+            ValueError, match=r"other transfer sets, or in another order: .* \w+, \w+, not \w+"
+        ):
+            train(data, twice, TrainOptions(), resume=True)
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match="is no folder"):
+        train([sample], tmp_path / "file", run_options())
+    with pytest.raises(
+        ValueError,
+        match=r"holds a student of --student.backbone tiny .*-size 32, not of .*small",
+    ):
         train(
             [sample],
             tmp_path / "b",
@@ -975,6 +1138,61 @@ def test_runs_that_do_not_fit_what_lies_there(sample, straight, videos, tmp_path
     (tmp_path / "c/last.pt").write_bytes((straight / "last.pt").read_bytes()[:-50])
     with pytest.raises(DataError, match="cannot be read"):
         train([sample], tmp_path / "c", TrainOptions(), resume=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda c: c.pop("sets"), "KeyError: 'sets'"),
+        (lambda c: c["standing"].update(worst=0), "worst"),
+        (lambda c: c["learner"].pop("average"), "KeyError: 'average'"),
+        (lambda c: c["learner"]["student"].pop("fc.bias"), "Missing key.*fc.bias"),
+        (lambda c: c["learner"].update(measures=torch.zeros(5, dtype=torch.float64)), "size of tensor"),
+        (lambda c: c["interactions"][0].pop("gained"), "KeyError: 'gained'"),
+        (lambda c: c["options"]["student"].update(width=16), "size mismatch"),
+    ],
+)
+def test_a_checkpoint_of_another_version_is_refused(sample, tmp_path, change, reason):
+    options = run_options()
+    train(
+        [sample], tmp_path, dataclasses.replace(options, optimiser=OptimiserOptions(average=0.5, updates=1))
+    )
+    content = torch.load(tmp_path / "last.pt", weights_only=True)
+    change(content)
+    torch.save(content, tmp_path / "last.pt")
+    with pytest.raises(DataError, match=rf"last.pt: its content does not fit this version .*{reason}"):
+        train([sample], tmp_path, TrainOptions(), resume=True)
+
+
+def test_a_history_that_a_power_cut_damaged_is_named(sample, straight, tmp_path):
+    shutil.copytree(straight, tmp_path / "a")
+    path = tmp_path / "a" / "history.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([lines[0], "\0" * 50 + "\n", *lines[1:], '{"update": 1']))
+    with pytest.raises(
+        DataError, match=r"history.jsonl, line 2: .* is no values of an update. Remove the line"
+    ):
+        train([sample], tmp_path / "a", TrainOptions(), resume=True)
+    path.write_text("".join([*lines, '{"update": 1']))  # cut short, as a kill leaves it
+    train([sample], tmp_path / "a", TrainOptions(), resume=True)
+    assert path.read_text() == "".join(lines)
+
+
+def test_a_full_disk_is_named_and_nothing_is_left_half_written(straight, tmp_path, small_files):
+    shutil.copy(straight / "history.jsonl", tmp_path)
+    student = Student(dataclasses.replace(TINY, width=64))
+    with pytest.raises(DataError, match=r"x.safetensors: cannot be written \(File too large\)"):
+        save_student(tmp_path / "x.safetensors", student)
+    with pytest.raises(DataError, match=r"last.pt: cannot be written \(File too large\)"):
+        load_checkpoint(straight).save(tmp_path)
+    writer = logs.Logs(tmp_path, LogOptions(), 8, {})
+    with pytest.raises(DataError, match=r"history.jsonl: cannot be written \(File too large\)"):
+        writer.write(9, {f"loss/{i}": 1 / 3 for i in range(500)})
+    assert [p.name for p in tmp_path.iterdir()] == ["history.jsonl"]
+
+
+def test_who_may_read_the_history_may_read_the_weights(straight):
+    assert len({path.stat().st_mode for path in straight.iterdir()}) == 1
 
 
 def test_states_of_other_students_do_not_leak(windows):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -39,20 +40,27 @@ class Train:
     """Transfer sets, learnt from as one."""
     out: Path
     """Folder of the run."""
-    resume: bool = False
+    resume: tyro.conf.FlagCreatePairsOff[bool] = False
     """Continue the run in OUT with its options; those of machine and log, minutes and patience may change, and the
     number of updates where the rate does not decay."""
-    json: bool = False
+    json: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print how the run ended as JSON on stdout."""
     options: Annotated[TrainOptions, tyro.conf.arg(name="")] = field(default_factory=TrainOptions)
 
     def run(self) -> int:
         """Train; 0, or 130 after Ctrl-C."""
-        outcome = train(self.data, self.out, self.options, self.resume)
+        # The command line itself, because its values do not tell a default that was asked for from one that was not.
+        outcome = train(self.data, self.out, self.options, self.resume, _named(sys.argv[1:]))
         if self.json:
             print(json.dumps(dataclasses.asdict(outcome)))
         return 130 if outcome.ending == "interrupted" else 0
 
 
+def _named(words: Sequence[str]) -> set[str]:
+    """The options that a command line names, as `optimiser.updates`; of --log.no-dvclive, log.dvclive."""
+    names = (word.removeprefix("--").split("=")[0].replace("-", "_") for word in words if word[:2] == "--")
+    return {name.replace(".no_", ".") for name in names}
+
+
 if __name__ == "__main__":
-    sys.exit(run_only_command(Train, "python -m trainer"))
+    sys.exit(run_only_command(Train, "python -m trainer", pairs=True))

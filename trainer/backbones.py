@@ -159,7 +159,7 @@ def load_imagenet(backbone: Backbone, path: Path | None = None) -> None:
     """
     if not isinstance(backbone, ResNet18):
         raise ValueError(  # noqa: TRY004  # to the user it is an option of a wrong value
-            "ImageNet weights are published for the backbone resnet18 alone: choose random weights"
+            "ImageNet weights are published for the backbone resnet18 alone: give --imagenet none"
         )
     path = path or _downloaded()
     state = load_state(path)
@@ -174,7 +174,10 @@ def _downloaded() -> Path:
         try:
             torch.hub.download_url_to_file(IMAGENET_URL, str(path), hash_prefix=digest)
         except (URLError, OSError, RuntimeError) as error:  # RuntimeError: the digest does not match
-            remedy = f"Fetch {IMAGENET_URL} where there is a network and name the file, or train from random weights"
+            remedy = (
+                f"Fetch {IMAGENET_URL} where there is a network and give --imagenet FILE, or train from random "
+                "weights with --imagenet none"
+            )
             raise DataError(
                 path, f"the ImageNet weights could not be downloaded ({error})", remedy
             ) from error

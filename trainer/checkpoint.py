@@ -7,6 +7,8 @@ step), so no generator's state is among them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,9 @@ from trainer.saved_options import as_json, from_json
 
 NAME = "last.pt"
 _VERSION = 1
+_OTHER_VERSION = (
+    "Resume with the version that began the run, or begin a new one: --init takes its best.safetensors"
+)
 
 
 @dataclass
@@ -64,7 +69,11 @@ class Checkpoint:
     standing: Standing = field(default_factory=Standing)
 
     def save(self, out: Path) -> None:
-        """Write it into a run's folder."""
+        """Write it into a run's folder.
+
+        Raises:
+            DataError: If the disk is full or cannot be written.
+        """
         content = {
             "version": _VERSION,
             "options": as_json(self.options),
@@ -73,8 +82,8 @@ class Checkpoint:
             "interactions": self.interactions,
             "standing": asdict(self.standing),
         }
-        with appearing(out / NAME) as temporary:
-            torch.save(content, temporary)
+        with appearing(out / NAME) as temporary, temporary.open("wb") as file:
+            torch.save(content, file)
 
 
 def load_checkpoint(out: Path) -> Checkpoint:
@@ -82,6 +91,7 @@ def load_checkpoint(out: Path) -> Checkpoint:
 
     Raises:
         DataError: If there is none, or it is damaged or of another version.
+        OSError: If it cannot be read at all.
     """
     path = out / NAME
     if not path.is_file():
@@ -92,19 +102,36 @@ def load_checkpoint(out: Path) -> Checkpoint:
         )
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:  # forbidden, or a disk's error: the system names it
+        raise
     except Exception as error:  # damaged bytes make the reader raise almost anything
         problem = f"the checkpoint cannot be read ({type(error).__name__})"
         raise DataError(
             path, problem, "Begin the run anew; its best.safetensors can be given as --init"
         ) from error
     if not isinstance(content, dict) or content.get("version") != _VERSION:
-        raise DataError(
-            path, "this is no checkpoint of this version", "Resume with the version that began the run"
+        raise DataError(path, "this is no checkpoint of this version", _OTHER_VERSION)
+    with fitting(path):
+        return Checkpoint(
+            from_json(content["options"], path),
+            content["sets"],
+            content["learner"],
+            content["interactions"],
+            Standing(**content["standing"]),
         )
-    return Checkpoint(
-        from_json(content["options"], path),
-        content["sets"],
-        content["learner"],
-        content["interactions"],
-        Standing(**content["standing"]),
-    )
+
+
+@contextmanager
+def fitting(path: Path) -> Iterator[None]:
+    """Within it a checkpoint's content is taken apart, which another version may have put together otherwise.
+
+    Raises:
+        DataError: If something is not there, or is none of what it is taken for.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, IndexError, RuntimeError, ValueError) as error:
+        if isinstance(error, DataError):
+            raise
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise DataError(path, f"its content does not fit this version ({reason})", _OTHER_VERSION) from error

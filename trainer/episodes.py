@@ -117,11 +117,6 @@ class Clip:
     followed: Tensor
     present: Tensor
 
-    @property
-    def start(self) -> Tensor:
-        """b_0, float32 (4,)."""
-        return self.first[:4]
-
 
 @functools.lru_cache(maxsize=4)
 def _order(seed: int, round_: int, windows: int) -> NDArray[np.int64]:

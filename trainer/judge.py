@@ -17,7 +17,7 @@ from datasets.errors import DataError
 from datasets.images import read_image
 from datasets.spec import parse_spec
 from datasets.video import Video, VideoDataset
-from teachers.base import Task, TeacherError
+from teachers.base import MissingResultError, Task, TeacherError
 from trainer import pool
 from trainer.evaluate.tables import rendered
 from trainer.judgement import Picks, Values, rewards
@@ -63,7 +63,7 @@ class Judge:
     """Print JSON to stdout."""
 
     def run(self) -> int:
-        """Track all videos and print the figures."""
+        """Track all videos and print the figures; the exit code is 1 where a tracker failed on a video."""
         if self.horizon < 1:
             raise ValueError(f"--horizon {self.horizon}: give at least one frame")
         if not self.margin >= 0:
@@ -88,7 +88,9 @@ class Judge:
             print(json.dumps(figures))
         else:
             _show(figures)
-        return 0
+        for line in (*study.failures, *study.left_out):
+            print(line, file=sys.stderr)
+        return int(bool(study.failures))
 
 
 class Study:
@@ -100,6 +102,12 @@ class Study:
         period: Of the LSTM's returns.
         horizon: Frames of the return `ahead`.
         margin: See `Picks`.
+
+    Attributes:
+        videos: That at least one tracker came to the end of.
+        frames: Of these.
+        failures: Which trackers failed on which video, and why: it is in no figure of theirs.
+        left_out: Which teachers failed beside which tracker, and why: they are in the figures up to there.
     """
 
     def __init__(
@@ -112,6 +120,8 @@ class Study:
     ) -> None:
         self.videos = 0
         self.frames = 0
+        self.failures: list[str] = []
+        self.left_out: list[str] = []
         self._tras = TrasTracker(inference)
         self._trackers: dict[str, TrastTracker | TrasfustTracker] = {}
         if teachers:
@@ -126,10 +136,11 @@ class Study:
 
         Raises:
             DataError: If an image or a recorded result cannot be read.
-            ValueError: If a tracker fails; a teacher that fails is left out from that frame on.
+            ValueError: If a recorded teacher has no result for the video.
         """
         truth, present = video.ground_truth[1:], ~video.absent[1:]
-        for name, choices in self._runs(video).items():
+        runs = self._runs(video)
+        for name, choices in runs.items():
             if name in self._picks:
                 self._picks[name].add(choices, truth, present)
             if name.startswith("trast "):
@@ -139,8 +150,9 @@ class Study:
                 own = [choice for choice in choices if stream in choice.boxes]
                 r = rewards([choice.boxes[stream] for choice in own], truth[: len(own)])
                 self._values[stream].add([c.values[stream] for c in own], r, present[: len(own)])
-        self.videos += 1
-        self.frames += len(video)
+        if runs:
+            self.videos += 1
+            self.frames += len(video)
 
     def summary(self) -> dict[str, object]:
         """All figures so far, for JSON; see `Values` and `Picks`."""
@@ -152,19 +164,31 @@ class Study:
         }
 
     def _runs(self, video: Video) -> dict[str, Sequence[Choice]]:
-        """The choices of every tracker in the frames 1, 2, ...; each image is read once."""
+        """The choices in the frames 1, 2, ... of every tracker that does not fail; each image is read once."""
         task, first = Task(video.name, len(video)), video.ground_truth[0]
         trackers: dict[str, TrasTracker | TrastTracker | TrasfustTracker] = {
             "tras": self._tras,
             **self._trackers,
         }
-        try:
-            for t, path in enumerate(video.frames):
-                image = read_image(path)
-                for tracker in trackers.values():
+        failed: dict[str, list[str]] = {}
+        for t, path in enumerate(video.frames):
+            image = read_image(path)
+            for name, tracker in list(trackers.items()):
+                try:
                     _ = tracker.track(image) if t else tracker.start(image, first, task)
-        except TeacherError as error:
-            raise ValueError(str(error)) from error
+                except MissingResultError as error:  # no tracker's failure but the user's
+                    raise ValueError(str(error)) from error
+                except TeacherError as error:
+                    failed.setdefault(str(error), []).append(name)
+                    del trackers[name]
+            if not trackers:
+                break
+        self.failures += [f"{', '.join(who)} failed on {video.name}: {why}" for why, who in failed.items()]
+        self.left_out += [
+            f"{name} went on without {teacher} on {video.name}: {reason}"
+            for name, tracker in trackers.items()
+            for teacher, reason in getattr(tracker, "failed", {}).items()
+        ]
         return {name: tracker.choices[1:] for name, tracker in trackers.items()}
 
 

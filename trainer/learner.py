@@ -21,7 +21,7 @@ from trainer.interactions import Interactions
 from trainer.losses import Segment, losses, mask
 from trainer.options import RECIPES, TrainOptions
 from trainer.processes import Processes
-from trainer.student import LSTMState, Student, StudentOutput
+from trainer.student import LSTMState, Student, StudentOutput, diverged
 
 MEASURES = (
     "steps",
@@ -72,7 +72,7 @@ class Learner:
         # The LSTM is not compiled: PyTorch leaves it as it is, and cuts what it compiles there. Sizes are taken as they
         # come, which are two: of all students, and of those whose value goes on after the segment.
         self._see: Callable[[Tensor, Tensor], Tensor] = (
-            torch.compile(student.see, dynamic=False) if options.machine.compile else student.see
+            _compiled(student) if options.machine.compile else student.see
         )
         self._interactions = interactions
         self._processes = processes
@@ -134,6 +134,10 @@ class Learner:
 
         Returns:
             Any process wants to stop.
+
+        Raises:
+            ValueError: If an action is not finite; on a GPU `means` tells.
+            DataError: If a stored image is damaged.
         """
         # cuDNN's LSTM has a way back in training mode alone; freezing concerns the normalisation.
         self.student.train()
@@ -191,6 +195,9 @@ class Learner:
         self._overlaps: list[Tensor] = []
         for noise, noises in zip(*self._noise(), strict=True):
             answer = self._answer(*now.crops(), now.memory)
+            # On a GPU asking would be to wait; there `means` finds what comes of it.
+            if self._processes.device.type == "cpu" and not bool(answer.action.isfinite().all()):
+                raise diverged(f"after update {self.updates} an action")
             frame = now.frame()
             mean = answer.action
             sigma = (mean - frame.truth).abs().clamp_min(o.loss.sigma_floor)
@@ -276,10 +283,7 @@ class Learner:
         horizon = float(self._processes.sum(horizons)) / self.options.students
         self.measures.zero_()
         if not all(map(math.isfinite, found)):
-            raise ValueError(
-                f"learning diverged before update {self.updates}: a loss is not finite. Begin a new run, afresh or "
-                "with the best weights as --init, at a lower learning rate or with optimiser.clip_gradient"
-            )
+            raise diverged(f"before update {self.updates} a loss")
         imitators = m["distilling"] + m["imitating"]
 
         def per(sum_: str, count: float) -> float:
@@ -299,6 +303,15 @@ class Learner:
         }
         return {name: value for name, value in values.items() if not math.isnan(value)}
 
+    def check(self) -> None:
+        """See that the weights are worth keeping.
+
+        Raises:
+            ValueError: If one of them is not finite.
+        """
+        if not all(bool(p.isfinite().all()) for p in self.result.parameters()):
+            raise diverged(f"after update {self.updates} a weight")
+
     def state(self) -> dict[str, Any]:
         """Everything but the students' interactions, for `restore`."""
         return {
@@ -316,7 +329,27 @@ class Learner:
             self._average.restore(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.updates = state["updates"]
-        self.measures = state["measures"].to(self.measures.device)
+        self.measures.copy_(state["measures"])
+
+
+def _compiled(student: Student) -> Callable[[Tensor, Tensor], Tensor]:
+    """`Student.see`, compiled when it is called first; a ValueError where that cannot be done here."""
+    from torch._dynamo.exc import TorchDynamoException  # only who compiles has to wait for it
+
+    compiled = torch.compile(student.see, dynamic=False)
+
+    def see(previous: Tensor, current: Tensor) -> Tensor:
+        try:
+            result: Tensor = compiled(previous, current)
+        except TorchDynamoException as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ValueError(
+                f"machine.compile: PyTorch cannot compile the network here ({reason}). Install a C++ compiler, on a "
+                "GPU Triton as well, or leave the option away"
+            ) from error
+        return result
+
+    return see
 
 
 def _copied(student: Student) -> dict[str, Tensor]:

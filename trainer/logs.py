@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from datasets.atomic import appearing
+from datasets.atomic import appearing, room_for
+from datasets.errors import DataError
 from trainer.options import LogOptions
 
 HISTORY = "history.jsonl"
@@ -26,6 +27,7 @@ class Logs:
 
     Raises:
         ValueError: If TensorBoard or DVCLive is asked for and not installed.
+        DataError: If the history that is there is damaged, or the disk is full.
     """
 
     def __init__(self, out: Path, options: LogOptions, updates: int, params: Mapping[str, Any]) -> None:
@@ -45,8 +47,12 @@ class Logs:
             self._live.log_params(dict(params))
 
     def write(self, update: int, values: dict[str, float]) -> None:
-        """Write the values of an update; names have the form group/name."""
-        with self._history.open("a") as file:
+        """Write the values of an update; names have the form group/name.
+
+        Raises:
+            DataError: If the disk is full or cannot be written.
+        """
+        with room_for(self._history), self._history.open("a") as file:
             file.write(json.dumps({"update": update, **values}) + "\n")
         if self._board is not None:
             for name, value in values.items():
@@ -66,10 +72,22 @@ class Logs:
 
 
 def _keep(path: Path, wanted: Callable[[str], bool]) -> None:
-    """Remove lines that are not wanted, and one that a kill cut short."""
-    lines = path.read_text().splitlines(keepends=True)
+    """Remove lines that are not wanted, and one that a kill cut short.
+
+    Raises:
+        DataError: If it cannot be told of a line, as after a power cut.
+    """
+    kept = []
+    for number, line in enumerate(path.read_text(errors="replace").splitlines(keepends=True), 1):
+        try:
+            if line.endswith("\n") and wanted(line):
+                kept.append(line)
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(
+                path, f"{line[:40]!r} is no values of an update", "Remove the line", number
+            ) from error
     with appearing(path) as temporary:
-        temporary.write_text("".join(line for line in lines if line.endswith("\n") and wanted(line)))
+        temporary.write_text("".join(kept))
 
 
 def _module(name: str, package: str, wanted: bool) -> Any:  # noqa: ANN401  # a module without types, or None
@@ -80,5 +98,5 @@ def _module(name: str, package: str, wanted: bool) -> Any:  # noqa: ANN401  # a 
     except ImportError as error:
         raise ValueError(
             f"log.{package} needs the package {package} ({error}): "
-            "pip install 'tracking-by-trackers[logs]', or leave the option away"
+            f"pip install 'tracking-by-trackers[logs]', or --log.no-{package}"
         ) from error

@@ -5,7 +5,9 @@ Field docstrings are the help of the command line; the reasons for the defaults 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -293,12 +295,23 @@ class TrainOptions:
             ("log.every", self.log.every >= 1, "at least 1"),
             ("log.checkpoint", self.log.checkpoint >= 1, "at least 1"),
         )
-        for name, good, wanted in rules:
+        finite = ((name, math.isfinite(value), "finite") for name, value in _numbers(self, ""))
+        for name, good, wanted in (*rules, *finite):
             if not good:
                 value: Any = self
                 for part in name.split("."):
                     value = getattr(value, part)
                 raise ValueError(f"{name} is {value}, and has to be {wanted}")
+
+
+def _numbers(options: Any, prefix: str) -> Iterator[tuple[str, float]]:  # noqa: ANN401  # any group
+    """All options that are floats, by name."""
+    for f in fields(options):
+        value = getattr(options, f.name)
+        if is_dataclass(value):
+            yield from _numbers(value, f"{prefix}{f.name}.")
+        elif isinstance(value, float):
+            yield prefix + f.name, value
 
 
 def _at_least(value: float | None, least: float) -> bool:

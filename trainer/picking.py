@@ -18,7 +18,7 @@ from datasets.boxes import Boxes, overlap
 from datasets.transfer.window import Window
 from trainer.episodes import draw_drift, strayed
 from trainer.options import EpisodeOptions, ValidationOptions
-from trainer.student import Student
+from trainer.student import Student, diverged
 from trainer.validation import HeldOutWindow, Score, crops, score, spread
 from trainer.windows import Windows
 
@@ -127,4 +127,6 @@ def _values(
         _, value, memory = student(*crops(student, both[0], both[1], box, context, device), memory)
         values[:, :, t] = value.reshape(len(every), TRACKS).cpu().numpy()
         before = now
+    if not np.isfinite(values).all():
+        raise diverged("a value on what is held out")
     return values

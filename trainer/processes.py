@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
+
+_PATIENCE = timedelta(days=1)
+"""The others wait while the first validates. PyTorch's own 10 minutes (NCCL) are less than whole videos may take; that
+a process died is seen by torchrun at once."""
 
 
 @dataclass(frozen=True)
@@ -103,5 +108,5 @@ def join(device: str) -> Processes:
     if chosen.type == "cuda":
         chosen = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(chosen)
-    distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo", timeout=_PATIENCE)
     return Processes(distributed.get_rank(), count, chosen)

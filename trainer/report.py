@@ -79,6 +79,10 @@ class Report:
         star = ", the best so far" if best else ""
         self._say(f"validation: AO {found.ao:.3f}, SR {found.sr50:.3f} over {found.frames} frames{star}")
 
+    def end(self, how: str) -> None:
+        """Show how the run ended."""
+        self._say(how)
+
     def __enter__(self) -> Self:
         if self._speaks:
             self._bar.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from datasets.errors import DataError
 from trainer.options import TrainOptions
+
+_OTHER_VERSION = "Resume with the version that began the run"
 
 FREE = ("optimiser.minutes", "machine", "log", "validation.patience")
 """May differ between a run and its resumption: no weight depends on them (but see `MachineOptions`)."""
@@ -34,22 +37,40 @@ def from_json(content: object, path: Path) -> TrainOptions:
     try:
         options: TrainOptions = TypeAdapter(TrainOptions).validate_python(content)
     except ValidationError as error:
-        problem = f"its options are not those of this version ({error.error_count()} do not fit: {error})"
-        raise DataError(path, problem, "Resume with the version that began the run") from error
+        said = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        problem = f"its options are not those of this version ({said})"
+        raise DataError(path, problem, _OTHER_VERSION) from error
+    if unknown := _unknown(content, as_json(options), ""):
+        problem = f"it was learnt with options that this version does not have ({', '.join(unknown)})"
+        raise DataError(path, problem, _OTHER_VERSION)
     return options
 
 
-def resumed(stored: TrainOptions, given: TrainOptions) -> TrainOptions:
+def _unknown(content: Any, known: Any, prefix: str) -> list[str]:  # noqa: ANN401  # JSON
+    """Names in `content`, nested as `known`, that it does not have."""
+    names: list[str] = []
+    for key, value in content.items():
+        if key not in known:
+            names.append(f"{prefix}{key}")
+        elif isinstance(known[key], dict):
+            names += _unknown(value, known[key], f"{prefix}{key}.")
+    return names
+
+
+def resumed(stored: TrainOptions, given: TrainOptions, named: Collection[str] = ()) -> TrainOptions:
     """A run's options when it is resumed: as stored, but for those that may change and are given.
 
-    An option left at its default counts as not given.
+    Args:
+        stored: Of the run so far.
+        given: Of the resumption; what is at its default counts as not given,
+        named: but for these, such as `optimiser.updates`.
 
     Raises:
         ValueError: If an option is given that cannot change; names it.
     """
     free = (*FREE, MORE) if stored.optimiser.decay == "none" else FREE
     changed: list[str] = []
-    merged: TrainOptions = _merge(stored, given, TrainOptions(), "", free, changed)
+    merged: TrainOptions = _merge(stored, given, TrainOptions(), "", free, changed, named)
     if changed:
         raise ValueError(
             f"a resumed run keeps its options, but these are given anew: {'; '.join(changed)}. "
@@ -65,14 +86,15 @@ def _merge(
     prefix: str,
     free: tuple[str, ...],
     changed: list[str],
+    named: Collection[str],
 ) -> Any:  # noqa: ANN401  # any of the groups of options
     values = {}
     for f in fields(stored):
         name = prefix + f.name
         old, new, usual = (getattr(options, f.name) for options in (stored, given, default))
         if is_dataclass(old):
-            old = _merge(old, new, usual, f"{name}.", free, changed)
-        elif new != usual and new != old:
+            old = _merge(old, new, usual, f"{name}.", free, changed, named)
+        elif (new != usual or name in named) and new != old:
             if name in free or prefix.rstrip(".") in free:
                 old = new
             else:

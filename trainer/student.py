@@ -130,16 +130,29 @@ class Student(nn.Module):
         return LSTMState(zeros, zeros)
 
 
+def diverged(what: str) -> ValueError:
+    """The error of a run whose numbers have left all bounds.
+
+    Args:
+        what: Is not finite.
+    """
+    return ValueError(
+        f"learning diverged: {what} is not finite. Begin a new run, afresh or with the best weights as --init, "
+        "at a lower learning rate or with optimiser.clip_gradient"
+    )
+
+
 def save_student(path: Path | str, student: Student, about: Mapping[str, Any] | None = None) -> None:
     """Write a student to a safetensors file, which appears whole or not at all.
 
     Args:
         path: The file, `.safetensors`.
         student: On any device.
-        about: Values for JSON that say where it comes from; nothing reads them but people and `read_about`.
+        about: Values for JSON that say where it comes from; nothing reads them but people.
 
     Raises:
         ValueError: If the path has another suffix.
+        DataError: If the disk is full or cannot be written.
     """
     path = Path(path)
     if path.suffix != ".safetensors":
@@ -148,7 +161,8 @@ def save_student(path: Path | str, student: Student, about: Mapping[str, Any] | 
     metadata = {_METADATA: json.dumps({"options": asdict(student.options), "about": dict(about or {})})}
     tensors = {name: value.detach().cpu().contiguous() for name, value in student.state_dict().items()}
     with appearing(path) as temporary:
-        safetensors.torch.save_file(tensors, temporary, metadata)
+        # Not safetensors' own writer: its files are for nobody else to read, and it calls a full disk a defect.
+        temporary.write_bytes(safetensors.torch.save(tensors, metadata))
 
 
 def load_student(path: Path | str, device: torch.device | str = "cpu") -> Student:
@@ -173,32 +187,17 @@ def load_student(path: Path | str, device: torch.device | str = "cpu") -> Studen
     return student.to(device)
 
 
-def read_about(path: Path | str) -> dict[str, Any]:
-    """What `save_student` was told about a student.
-
-    Raises:
-        DataError: If the file is not one of ours.
-    """
-    about: dict[str, Any] = _read_metadata(Path(path))["about"]
-    return about
-
-
-def _read_metadata(path: Path) -> dict[str, Any]:
+def _read_options(path: Path) -> StudentOptions:
     try:
         with safetensors.safe_open(path, "pt") as file:
-            content: dict[str, Any] = json.loads((file.metadata() or {})[_METADATA])
+            values = json.loads((file.metadata() or {})[_METADATA]).get("options")
     except KeyError as error:
         problem = "it does not say which student it holds (no entry 'student' in its metadata)"
         raise DataError(path, problem, "Name a file that `python -m trainer` wrote") from error
     except (OSError, safetensors.SafetensorError, json.JSONDecodeError) as error:
         raise DataError(path, f"its metadata cannot be read ({error})", "Copy the file again") from error
-    return content
-
-
-def _read_options(path: Path) -> StudentOptions:
-    values = _read_metadata(path).get("options")
     try:
-        return StudentOptions(**values)  # type: ignore[arg-type]  # checked by the except below
+        return StudentOptions(**values)
     except (TypeError, ValueError) as error:
         known = ", ".join(f.name for f in fields(StudentOptions))
         problem = f"it holds a student of options {values!r}, which this version does not know ({error})"

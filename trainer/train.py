@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
 
 import torch
 
+from datasets.errors import DataError
 from datasets.transfer.seal import read_seal
 from trainer.backbones import load_imagenet
-from trainer.checkpoint import NAME, Checkpoint, Standing, load_checkpoint
+from trainer.checkpoint import NAME, Checkpoint, Standing, fitting, load_checkpoint
 from trainer.episodes import Reader
 from trainer.interactions import Interactions
 from trainer.learner import Learner
@@ -25,7 +26,7 @@ from trainer.picking import HeldOutTracks
 from trainer.processes import Processes, join
 from trainer.report import Report
 from trainer.saved_options import as_json, resumed
-from trainer.student import Student, load_student, save_student
+from trainer.student import Student, StudentOptions, load_student, save_student
 from trainer.validation import HeldOut, Score, Validation
 from trainer.windows import Windows, open_windows, split
 
@@ -55,7 +56,13 @@ class Outcome:
     best_update: int
 
 
-def train(data: Sequence[Path], out: Path, options: TrainOptions, resume: bool = False) -> Outcome:
+def train(
+    data: Sequence[Path],
+    out: Path,
+    options: TrainOptions,
+    resume: bool = False,
+    named: Collection[str] = (),
+) -> Outcome:
     """Learn a student, or go on learning it.
 
     Under torchrun every process calls this; the first one writes.
@@ -65,14 +72,17 @@ def train(data: Sequence[Path], out: Path, options: TrainOptions, resume: bool =
         out: The run's folder, made when all that is read was found to be good.
         options: Of the run; of a resumed one, those that may change.
         resume: Continue from the folder's checkpoint.
+        named: Options, such as `optimiser.updates`, that count as given to a resumed run even at their defaults.
 
     Raises:
         ValueError: If an option is wrong, the folder holds a run that is not to be resumed, or learning diverges.
         DataError: If a set, a dataset, a checkpoint or weights are not what they have to be.
     """
+    if out.exists() and not out.is_dir():
+        raise DataError(out, "is no folder", "Name a folder for the run, which is made where there is none")
     saved = load_checkpoint(out) if resume else None
     if saved is not None:
-        options = resumed(saved.options, options)
+        options = resumed(saved.options, options, named)
     elif (out / NAME).exists():
         raise ValueError(f"{out} holds a run already: continue it with --resume, or name another folder")
     if options.machine.threads is not None:
@@ -85,7 +95,8 @@ def train(data: Sequence[Path], out: Path, options: TrainOptions, resume: bool =
         sets = [read_seal(path).fingerprint for path in data]
         if saved is not None and saved.sets != sets:
             raise ValueError(
-                f"{out} was learnt from other transfer sets (their fingerprints differ): name those"
+                f"{out} was learnt from other transfer sets, or in another order: of the fingerprints "
+                f"{', '.join(saved.sets)}, not {', '.join(sets)}. Name those (`python -m datasets info FILE.h5`)"
             )
         learn, test = split(windows, 0.0 if options.validation.videos else options.validation.share)
         kind = HeldOut if RECIPES[options.recipe].tracks else HeldOutTracks
@@ -152,8 +163,9 @@ class _Run:
         if saved is None:
             self._interactions.begin()
         else:
-            self._learner.restore(saved.learner)
-            self._interactions.restore(saved.interactions[processes.rank])
+            with fitting(out / NAME):
+                self._learner.restore(saved.learner)
+                self._interactions.restore(saved.interactions[processes.rank])
         if processes.first:
             out.mkdir(parents=True, exist_ok=True)
             self._logs = Logs(out, options.log, self._learner.updates, as_json(options))
@@ -182,15 +194,19 @@ class _Run:
                 elif learner.updates >= o.optimiser.updates:
                     ending = "updates"
                 self._report.advance(learner.updates)
-                if learner.updates % o.log.every == 0:
+                if learner.updates % o.log.every == 0 or ending == "updates":
                     self._write(learner.means())
-                if len(self._held_out) and learner.updates % o.validation.every == 0:
+                # A run too short for a validation has one at its end, so that it leaves best weights.
+                short = ending == "updates" and self._standing.best is None
+                if len(self._held_out) and (learner.updates % o.validation.every == 0 or short):
                     self._validate()
                     if self._out_of_patience():
                         ending = ending or "patience"
                 if ending or learner.updates % o.log.checkpoint == 0:
                     self._save()
-        return Outcome(ending, learner.updates, self._standing.best, self._standing.best_update)
+        outcome = Outcome(ending, learner.updates, self._standing.best, self._standing.best_update)
+        self._report.end(_told(outcome, o, len(self._held_out)))
+        return outcome
 
     def _out_of_patience(self) -> bool:
         patience = self._options.validation.patience
@@ -205,6 +221,7 @@ class _Run:
         found: Score | None = None
         learner = self._learner
         began = time.monotonic()
+        learner.check()
         if self._processes.first:
             found = self._held_out.validate(learner.result, self._processes.device)
         found = self._processes.agree(found)
@@ -217,6 +234,7 @@ class _Run:
                 self._save_student(BEST)
 
     def _save(self) -> None:
+        self._learner.check()
         interactions = self._processes.gather(self._interactions.state())
         if self._processes.first:
             self._save_student(LAST)
@@ -233,6 +251,26 @@ class _Run:
             "best validation": self._standing.best,
         }
         save_student(self._out / name, self._learner.result, about)
+
+
+def _told(outcome: Outcome, options: TrainOptions, held_out: int) -> str:
+    """How a run ended, and what can be done with it."""
+    more = (
+        "--optimiser.updates"
+        if options.optimiser.decay == "none"
+        else "a new run and --init, for the rate is 0"
+    )
+    how = {
+        "updates": f"all updates are made; for more, {more}",
+        "patience": "validation improves no more; for more, --validation.patience",
+        "minutes": "the time is over; --resume goes on",
+        "interrupted": "interrupted; --resume goes on",
+    }[outcome.ending]
+    if outcome.best is not None:
+        kept = f"{BEST} is of update {outcome.best_update}, AO {outcome.best:.3f}"
+    else:
+        kept = f"nothing was validated yet, so there is no {BEST}" if held_out else f"{BEST} is the last"
+    return f"ended after update {outcome.updates}: {how}; {kept}"
 
 
 def first_student(options: TrainOptions, fresh: bool = True) -> Student:
@@ -255,13 +293,19 @@ def first_student(options: TrainOptions, fresh: bool = True) -> Student:
         student = load_student(options.init)
         if student.options != options.student:
             raise ValueError(
-                f"init: {options.init} holds a student of {student.options}, but {options.student} is asked for"
+                f"init: {options.init} holds a student of {_named(student.options)}, not of "
+                f"{_named(options.student)}: give these options as it has them"
             )
     elif isinstance(options.imagenet, Path):
         load_imagenet(student.backbone, options.imagenet)
     elif options.imagenet == "download" and options.student.backbone == "resnet18":
         load_imagenet(student.backbone)
     return student
+
+
+def _named(options: StudentOptions) -> str:
+    """A student's shape as options of the command line."""
+    return " ".join(f"--student.{name.replace('_', '-')} {value}" for name, value in asdict(options).items())
 
 
 @contextmanager

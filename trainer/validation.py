@@ -9,7 +9,7 @@ lockstep, as TRAS tracks (Section 3.5): actions clamped, boxes clipped, the LSTM
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -26,7 +26,7 @@ from trainer.crops import crop_batch
 from trainer.cutouts import crop_uploaded
 from trainer.mdp import clip_box, seen_box, transition
 from trainer.options import EpisodeOptions, ValidationOptions
-from trainer.student import LSTMState, Student
+from trainer.student import LSTMState, Student, diverged
 from trainer.trackers.memory import Memory
 from trainer.windows import Windows
 
@@ -84,10 +84,9 @@ class HeldOutWindow:
 
 @dataclass(frozen=True, eq=False)
 class HeldOutVideo:
-    """A whole video of a dataset; the last frames read are kept, for each is looked at twice."""
+    """A whole video of a dataset."""
 
     video: Video
-    _kept: dict[int, RGB] = field(default_factory=dict)
 
     @property
     def truth(self) -> Boxes:
@@ -101,10 +100,7 @@ class HeldOutVideo:
 
     def pixels(self, t: int) -> Pixels:
         """Frame t, whole."""
-        if t not in self._kept:
-            self._kept[t] = read_image(self.video.frames[t])[1]
-            self._kept.pop(t - 2, None)
-        image = self._kept[t]
+        image = read_image(self.video.frames[t])[1]
         height, width = image.shape[:2]
         return Pixels(image, np.array([0, 0, width, height], dtype=np.float32), (width, height))
 
@@ -126,7 +122,12 @@ class Validation(Protocol):
         ...
 
     def validate(self, student: Student, device: torch.device) -> Score:
-        """Score a student, which is put into evaluation mode and left there."""
+        """Score a student, which is put into evaluation mode and left there.
+
+        Raises:
+            ValueError: If an answer of its is not finite.
+            DataError: If an image is damaged or missing.
+        """
         ...
 
 
@@ -139,7 +140,7 @@ class HeldOut:
         windows: Of held-out videos of the transfer set, used where the options name no dataset.
 
     Raises:
-        ValueError: If a dataset is named that has no video to start in.
+        ValueError: If a dataset is named that has no video to track and score.
         DataError: If it cannot be read.
     """
 
@@ -151,11 +152,13 @@ class HeldOut:
             dataset = open_dataset(options.videos)
             for name in dataset.names[: options.most]:
                 video = dataset[name]
-                if len(video) > 1 and not video.absent[0]:
+                if video.frames and not video.absent[0] and not video.absent[1:].all():
                     self._videos.append(video)
             if not self._videos:
                 raise ValueError(
-                    f"validation.videos {options.videos}: no video has its target in its first frame"
+                    f"validation.videos {options.videos}: none of {min(len(dataset.names), options.most)} videos has "
+                    "images, its target in its first frame, and ground truth in a later one (a test split has none): "
+                    "name another split or dataset"
                 )
         self._rows = spread(len(windows), options.most)
 
@@ -260,6 +263,10 @@ def follow(
 
     Returns:
         Boxes, float32 (T, 4), and sequence, in order.
+
+    Raises:
+        ValueError: If an action is not finite.
+        DataError: If an image is damaged or missing.
     """
     student.eval()
     waiting = enumerate(held_out)
@@ -313,10 +320,11 @@ def _advance(student: Student, busy: list[_Target], episode: EpisodeOptions, dev
     memories = [target.memory.recall() for target in busy]
     joined = LSTMState(*(torch.cat(parts) for parts in zip(*memories, strict=True)))
     action, _, state = student(previous, current, joined)
+    action = action.cpu()
+    if not bool(action.isfinite().all()):
+        raise diverged("an action on what is held out")
     kept = map(LSTMState, *(torch.split(part, 1) for part in state))
-    moved = clip_box(
-        transition(action.cpu().clamp(-1.0, 1.0), box), width, height, episode.smallest_box
-    ).numpy()
+    moved = clip_box(transition(action.clamp(-1.0, 1.0), box), width, height, episode.smallest_box).numpy()
     for target, pixels, there, own in zip(busy, now, moved, kept, strict=True):
         target.boxes.append(there)
         target.before = pixels

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -60,11 +60,14 @@ class Windows:
 
     def subset(self, rows: NDArray[np.int64]) -> Windows:
         """Some of the windows."""
-        videos = tuple(self.videos[n] for n in rows.tolist())
-        arrays = (a[rows] for a in (self.reader, self.index))
-        reader, index = arrays
-        return Windows(
-            self.readers, reader, index, videos, self.truth[rows], self.target[rows], self.present[rows]
+        return replace(
+            self,
+            reader=self.reader[rows],
+            index=self.index[rows],
+            videos=tuple(self.videos[n] for n in rows.tolist()),
+            truth=self.truth[rows],
+            target=self.target[rows],
+            present=self.present[rows],
         )
 
     def close(self) -> None:
@@ -80,13 +83,16 @@ def open_windows(paths: Sequence[Path]) -> Windows:
 
     Raises:
         DataError: If a set is none of this version, lacks its pixels, holds boxes that are neither valid nor
-            marked absent, has windows of another length than the first, or no positive window at all.
+            marked absent, has windows of one frame or of another length than the first, or no positive window at all.
         ValueError: If no set is named.
     """
     if not paths:
         raise ValueError("no transfer set is named: give at least one file, as data/transfer/P-0.5.h5")
     readers = tuple(TransferReader(path) for path in paths)
     length = readers[0].content.provenance.window_length
+    if length < 2:
+        problem = f"its windows have {length} frame: nothing moves in them"
+        raise DataError(readers[0].path, problem, "Build the set with select.window_length 32, as the paper")
     for reader in readers:
         other = reader.content.provenance.window_length
         if other != length:
