@@ -797,6 +797,58 @@ def test_what_a_tracker_was_made_with_knows_its_files(tmp_path):
     assert spec.recipe() != before
 
 
+class Weighted:
+    """Gives the box that its weights hold, and has them replaced when it is built, or at the first frame."""
+
+    version, needs_images = 1, False
+
+    def __init__(self, weights: str, replaced: str) -> None:
+        self.weights, self.replaced = Path(weights), replaced
+        self.box = np.array(self.weights.read_text().split(), np.float32)
+        self.replace("built")
+
+    def replace(self, when):
+        if self.replaced == when:
+            self.weights.write_text("5 6 7 8")
+
+    def start(self, image, box, task):
+        self.replace("tracking")
+        return self.box
+
+    def track(self, image):
+        return self.box
+
+
+def replacing(small_videos, tmp_path, when):
+    (tmp_path / "w").write_text("1 2 3 4")
+    return run(
+        tracker=(f"W=test_evaluate:Weighted,weights={tmp_path / 'w'},replaced={when}",),
+        dataset=(f"synthetic:{small_videos}",),
+        out=tmp_path / "out",
+        workers=1,
+    )
+
+
+def test_weights_that_are_replaced_while_a_tracker_runs(small_videos, tmp_path):
+    code, _, err = replacing(small_videos, tmp_path, "tracking")
+    assert code == 0, err
+    (recipe,) = (tmp_path / "out" / "results").rglob("W.json")
+    for path in recipe.parent.rglob("*_001.txt"):
+        assert np.loadtxt(path, delimiter=",").tolist()[1] == [1, 2, 3, 4]
+    (tmp_path / "w").write_text("1 2 3 4")
+    (spec,) = parse_trackers(
+        (f"W=test_evaluate:Weighted,weights={tmp_path / 'w'},replaced=tracking",), Defaults()
+    )
+    assert json.loads(recipe.read_text()) == spec.recipe()
+
+
+def test_weights_that_are_replaced_before_a_tracker_has_read_them(small_videos, tmp_path):
+    code, _, err = replacing(small_videos, tmp_path, "built")
+    assert code == 2
+    assert f"{tmp_path / 'w'} changed while W was being run. Put it back" in err
+    assert not list((tmp_path / "out").rglob("W*"))
+
+
 def test_what_a_tracker_was_made_with_knows_the_versions_of_the_teachers_beside_it(tmp_path, monkeypatch):
     (tmp_path / "w").write_bytes(b"1")
     (spec,) = parse_trackers(("trasfust",), Defaults(tmp_path / "w", ("kcf", "fast=mosse")))
