@@ -33,6 +33,13 @@ class TensorDict(dict):
             raise AttributeError(name)
         return lambda *a, **k: TensorDict({n: getattr(e, name)(*a, **k) for n, e in self.items()})
 """,
+    "pytracking/libs/__init__.py": "",
+    "pytracking/libs/dcf.py": """
+import torch
+
+def max2d(a):
+    return a.flatten(-2).max(-1)
+""",
     "pytracking/evaluation/__init__.py": "",
     "pytracking/evaluation/environment.py": """
 import importlib, os
