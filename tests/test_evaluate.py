@@ -663,6 +663,42 @@ def test_results_that_are_all_too_long_are_cut(uav123, unequal):
     )
 
 
+def test_later_repetitions_of_another_length_follow_unequal(tmp_path):
+    """As where the repetition with the extra row, or without its last, were the first."""
+    truths, results = {}, {}
+    for n, name in enumerate(("GOT-10k_Val_000001", "GOT-10k_Val_000002")):
+        truths[name], results[name] = walk(40 + n)
+    write_got10k(tmp_path, "val", truths, {name: [8] * 12 for name in truths})
+    spec = f"got10k:{tmp_path}:val"
+    odd = "GOT-10k_Val_000001"
+    for place, length in (("long", 13), ("short", 11)):
+        for name, boxes in results.items():
+            other = np.concatenate([boxes, boxes[:1]])[:length] if name == odd else boxes
+            for repetition in (1, 2):
+                write_results(
+                    tmp_path / place / "2", "S", name, (boxes, other)[repetition - 1], repetition=repetition
+                )
+                write_results(
+                    tmp_path / place / "1", "S", name, (other, boxes)[repetition - 1], repetition=repetition
+                )
+        second = tmp_path / place / "2"
+        code, _, err = run(dataset=(spec,), results=(second,), tracker=("S",))
+        assert code == 2
+        assert f"{odd}_002.txt: {length} rows" in err
+        assert "--unequal cut" in err
+        for unequal in ("cut", "cut-start"):
+            (one, two) = (
+                records(dataset=(spec,), results=(tmp_path / place / n,), tracker=("S",), unequal=unequal)[0]
+                for n in ("1", "2")
+            )
+            assert one == two
+        code, out, err = run(dataset=(spec,), results=(second,), unequal="omit", format="json")
+        assert code == 0
+        assert f"{odd}, repetition 2: {length} rows for 12 frames: left out" in err
+        (second / "S" / odd / f"{odd}_002.txt").unlink()
+        assert json.loads(out) == records(dataset=(spec,), results=(second,))
+
+
 def test_in_a_folder_of_many_a_tracker_at_fault_is_reported_and_left_out(uav123):
     spec, results, pairs = uav123
     for name, (truth, _) in pairs.items():
