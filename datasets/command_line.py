@@ -132,6 +132,11 @@ def _abandon_stdout() -> int:
     return 141
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things in words: `1 video`, `9,335 videos`."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
 def progress(unit: str = "") -> Progress:
     """A progress bar on stderr, hidden where that is not a terminal; use it as a context manager.
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from datasets import open_dataset
 from datasets.boxes import Boxes
-from datasets.command_line import run_only_command
+from datasets.command_line import counted, run_only_command
 from datasets.errors import DataError
 from datasets.processes import cores
 from datasets.spec import parse_spec
@@ -196,7 +196,8 @@ class Command:
         for note in index.notes:
             print(f"note: {note}", file=sys.stderr)
         print(
-            f"{self.out}: {len(index)} videos, {int(index.offset[-1]):,} frames, {int(index.absent.sum()):,} absent"
+            f"{self.out}: {counted(len(index), 'video')}, {counted(int(index.offset[-1]), 'frame')}, "
+            f"{int(index.absent.sum()):,} absent"
         )
         return 0
 

@@ -19,7 +19,7 @@ from blake3 import blake3
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from datasets.command_line import run_only_command
+from datasets.command_line import counted, run_only_command
 from datasets.errors import DataError
 from pipeline import places
 from pipeline.columns import Column, Form, read_columns, write_columns
@@ -233,7 +233,8 @@ class Command:
         selection.write(self.out)
         kept = [int(selection.videos(b).sum()) for b in range(len(selection.betas))]
         counts = ", ".join(f"{n} at β = {beta:g}" for n, beta in zip(kept, selection.betas, strict=True))
-        print(f"{self.out}: of {len(index)} videos {counts}; {len(selection.window_start)} windows")
+        windows = counted(len(selection.window_start), "window")
+        print(f"{self.out}: of {counted(len(index), 'video')} {counts}; {windows}")
         return 0
 
 

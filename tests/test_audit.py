@@ -209,11 +209,11 @@ def test_names_are_printed_as_they_are(tmp_path: Path, capsys: pytest.CaptureFix
     write_got10k(root, {"[b]A": 3})
     spec = f"got10k:{root}:train"
     assert Audit(spec, workers=1).run() == 0
-    assert f"{spec}: 1 videos, no defect" in capsys.readouterr().out.replace("\n", "")
+    assert f"{spec}: 1 video, no defect" in capsys.readouterr().out.replace("\n", "")
     (root / "train" / "[b]A" / "absence.label").write_text("0\n1\n0\n")
     assert Audit(spec, workers=1).run() == 1
     said = capsys.readouterr().out
-    assert "[b]A" in said and f"{spec}: 1 defect in 1 of 1 videos" in said.replace("\n", "")
+    assert "[b]A" in said and f"{spec}: 1 defect in 1 of 1 video" in said.replace("\n", "")
 
 
 def test_real_folders(real_data: Path) -> None:

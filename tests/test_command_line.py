@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pytest
 from conftest import REPOSITORY
 
-from datasets.command_line import run_only_command
+from datasets.command_line import counted, run_only_command
 
 
 @pytest.mark.parametrize(
@@ -99,3 +99,7 @@ def test_sigterm_is_left_to_whoever_has_seen_to_it():
     finally:
         signal.signal(signal.SIGTERM, before)
     assert seen == [1]
+
+
+def test_one_of_a_thing_is_not_many():
+    assert [counted(n, "file") for n in (0, 1, 2, 9335)] == ["0 files", "1 file", "2 files", "9,335 files"]

@@ -364,7 +364,7 @@ def test_a_run_is_kept_resumed_and_scored_again(small_videos, tmp_path):
     times = {p: p.stat().st_mtime_ns for p in results.glob("mosse/*/*_001.txt")}
     code, _, err = run(tracker=("mosse",), dataset=(spec,), out=out, workers=1)
     assert code == 0
-    assert "mosse: 1 of 1 videos run" in err
+    assert "mosse: 1 of 1 video run" in err
     assert files(out) == kept
     assert all(p.stat().st_mtime_ns == time for p, time in times.items())
     (again,) = records(results=(results,), dataset=(spec,))
