@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from datasets.audit import KINDS, Defect, DefectKind, audit
-from datasets.command_line import progress
+from datasets.command_line import counted, progress
 from datasets.processes import cores
 from datasets.spec import open_dataset
 
@@ -70,7 +70,7 @@ def _print_table(defects: list[Defect], counts: Counter[DefectKind], spec: str, 
     # A name may hold what rich takes for markup, and "got10k:ROOT:train: ..." would end in a picture of a train.
     console = Console(markup=False, emoji=False)
     if not defects:
-        console.print(f"{spec}: {videos} videos, no defect", highlight=False)
+        console.print(f"{spec}: {counted(videos, 'video')}, no defect", highlight=False)
         return
     table = Table("video", "kind", "what was found")
     for defect in defects:
@@ -80,5 +80,5 @@ def _print_table(defects: list[Defect], counts: Counter[DefectKind], spec: str, 
         if counts[kind]:
             console.print(f"{counts[kind]:6}  {kind}: {meaning}", highlight=False)
     faulty = len({defect.video for defect in defects})
-    total = f"{len(defects)} defect{'s' if len(defects) > 1 else ''}"
-    console.print(f"{spec}: {total} in {faulty} of {videos} videos", highlight=False)
+    total, of = counted(len(defects), "defect"), counted(videos, "video")
+    console.print(f"{spec}: {total} in {faulty:,} of {of}", highlight=False)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import inspect
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 from typing import Annotated, Any, Protocol, Union
 
 import tyro
@@ -45,7 +49,7 @@ def run_command(
         args: The arguments; None for those of the process.
 
     Returns:
-        The exit code: the sub-command's own, 2 after a user's error, 130 after Ctrl-C.
+        The exit code: the sub-command's own, 2 after a user's error, 130 after Ctrl-C, 143 after SIGTERM.
     """
     kinds = [
         Annotated[kind, tyro.conf.subcommand(name=name, description=inspect.getdoc(kind))]
@@ -70,7 +74,8 @@ def run_only_command(command: type, prog: str, args: Sequence[str] | None = None
 def guarded(command: Command, prog: str) -> int:
     """Run a command with the errors of a user turned into one message and exit code 2 (see `run_command`)."""
     try:
-        code = command.run()
+        with _terminable():
+            code = command.run()
         sys.stdout.flush()
     except BrokenPipeError:
         return _abandon_stdout()
@@ -79,10 +84,39 @@ def guarded(command: Command, prog: str) -> int:
         # Notes hold what another process said: a traceback, the end of its stderr.
         print(f"{prog}: {error}", *getattr(error, "__notes__", ()), sep="\n", file=sys.stderr)
         return 2
+    except _Terminated:
+        print(f"{prog}: terminated", file=sys.stderr)
+        return 143
     except KeyboardInterrupt:
         print(f"{prog}: interrupted", file=sys.stderr)
         return 130
     return code
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM: everybody cleans up as after Ctrl-C."""
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Have SIGTERM end the block by an exception, so that temporary files and worker processes go with it."""
+    process = os.getpid()
+
+    def terminate(number: int, _frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)  # a second one is not to wait for the clearing up
+        if os.getpid() == process:
+            raise _Terminated
+        os.kill(os.getpid(), number)  # a forked process has no part in it
+
+    unheard = threading.current_thread() is not threading.main_thread()
+    if unheard or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:  # somebody else sees to it
+        yield
+        return
+    signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _parsed(
@@ -108,6 +142,11 @@ def _abandon_stdout() -> int:
     """Whoever read our output (`| head`) has seen enough: stop without the interpreter's complaint at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 141
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things in words: `1 video`, `9,335 videos`."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def progress(unit: str = "") -> Progress:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.atomic import appearing
+from datasets.atomic import appearing, clear_leftovers
 from datasets.errors import DataError
 
 FPS = (0.1, 1000)
@@ -30,6 +30,7 @@ def write_mp4(path: Path, fps: float, images: Iterable[NDArray[np.uint8]]) -> No
     """
     if not FPS[0] <= fps <= FPS[1]:
         raise ValueError(f"{path}: {fps:g} frames per second: give a number from {FPS[0]:g} to {FPS[1]:g}")
+    clear_leftovers(path)
     with appearing(path) as temporary:
         file = temporary.with_name(f"{temporary.name}.mp4")  # OpenCV picks the container by the file's suffix
         writer, written = None, 0

@@ -1,11 +1,15 @@
-"""How the stages hand tables to each other: named arrays in one HDF5 file, equal content in equal bytes."""
+"""How the stages hand tables to each other: named arrays in one HDF5 file, equal content in equal bytes.
+
+A table is read against a `Form`: which columns and facts it has, of which type and shape.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import h5py
 import numpy as np
@@ -13,6 +17,39 @@ from numpy.typing import NDArray
 
 from datasets.atomic import appearing, clear_leftovers
 from datasets.errors import DataError
+from pipeline.checksum import BLOCK, check_checksum, write_checksum
+
+
+@dataclass(frozen=True)
+class Column:
+    """What a column has to be.
+
+    Attributes:
+        dtype: NumPy's name of the numbers; "text" for what `text_column` makes.
+        shape: Lengths of its axes. A name is one length wherever it stands in a form ("videos"), and "videos + 1" is
+            one more than that.
+    """
+
+    dtype: Literal["text", "uint8", "int64", "float32", "float64"]
+    shape: tuple[int | str, ...]
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a table of one kind holds.
+
+    Attributes:
+        kind: "index", "trajectories", ...
+        columns: By name.
+        facts: The types that JSON may give for each.
+        rows: The columns with the first row of each video in the table's longer columns, and with their end; to the
+            name of those columns' length.
+    """
+
+    kind: str
+    columns: Mapping[str, Column]
+    facts: Mapping[str, tuple[type, ...]]
+    rows: Mapping[str, str]
 
 
 def write_columns(
@@ -28,43 +65,47 @@ def write_columns(
     """
     # DVC would take what a killed run left here for a part of data/trajectories.
     clear_leftovers(path)
-    with appearing(path) as temporary, h5py.File(temporary, "w", libver="latest") as file:
-        file.attrs["kind"] = kind
-        file.attrs["facts"] = json.dumps(facts, sort_keys=True, ensure_ascii=False)
-        for name, column in columns.items():
-            file.create_dataset(name, data=column, track_times=False)
+    with appearing(path) as temporary:
+        with h5py.File(temporary, "w", libver="latest", userblock_size=BLOCK) as file:
+            file.attrs["kind"] = kind
+            file.attrs["facts"] = json.dumps(facts, sort_keys=True, ensure_ascii=False)
+            for name, column in columns.items():
+                file.create_dataset(name, data=column, track_times=False)
+        write_checksum(temporary)
 
 
-def read_columns(path: Path, kind: str, stage: str) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+def read_columns(path: Path, form: Form, stage: str) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     """Read one table: its columns and its facts.
 
     Args:
         path: The HDF5 file.
-        kind: What it has to be.
+        form: What it has to be.
         stage: The stage that makes it, for the error message.
 
     Raises:
-        DataError: If it is missing, damaged or of another kind.
+        DataError: If it is missing, damaged, of another kind, or a column or fact is not what the form says.
     """
     columns: dict[str, NDArray[Any]] = {}
     facts: dict[str, Any] = {}
-
-    def keep(name: str, item: object) -> None:
-        if isinstance(item, h5py.Dataset):
-            columns[name] = item[()]
-
-    remedy = f"Run `dvc repro {stage}` to make it"
+    # DVC takes a file that it knows for up to date, though another version of this program may have made it.
+    remedy = f"Run `dvc repro {stage}` to make it (with --force if DVC finds nothing to do)"
     try:
+        check_checksum(path, remedy)
         with h5py.File(path, "r") as file:
             found = file.attrs.get("kind")
-            if found == kind:
-                file.visititems(keep)
+            if found == form.kind:
                 facts = json.loads(file.attrs["facts"])
-    # HDF5 has no checksums of numbers here: of damage it says one of these, and so do the texts inside.
-    except (OSError, RuntimeError, KeyError, ValueError) as error:
+                for name, column in form.columns.items():
+                    columns[name] = _read(file, name, column)
+                _check_lengths(form, columns)
+                _check_facts(form, facts)
+    except DataError:
+        raise
+    # A file from before there were checksums may be damaged anywhere: HDF5 says one of these, and so do texts.
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
         raise DataError(path, f"cannot be read ({error})", remedy) from error
-    if found != kind:
-        raise DataError(path, f"holds {found!r}, not {kind!r}", remedy)
+    if found != form.kind:
+        raise DataError(path, f"holds {found!r}, not {form.kind!r}", remedy)
     return columns, facts
 
 
@@ -76,3 +117,52 @@ def text_column(values: Sequence[str]) -> NDArray[np.bytes_]:
 def column_text(column: NDArray[np.bytes_]) -> list[str]:
     """The inverse of `text_column`."""
     return [value.decode() for value in column.tolist()]
+
+
+def _read(file: h5py.File, name: str, column: Column) -> NDArray[Any]:
+    """One column, of the type and the number of axes that it has to have; ValueError where it is not."""
+    item = file.get(name)
+    if not isinstance(item, h5py.Dataset):
+        raise ValueError(f"there is no column {name}")  # noqa: TRY004 - of the file, not of the program
+    same = item.dtype.kind == "S" if column.dtype == "text" else item.dtype == np.dtype(column.dtype)
+    if not same or item.ndim != len(column.shape):
+        wanted = f"{column.dtype} of shape ({', '.join(map(str, column.shape))})"
+        raise ValueError(f"column {name} is {item.dtype} of shape {item.shape}, not {wanted}")
+    values: NDArray[Any] = item[()]
+    if column.dtype == "text":
+        try:
+            column_text(values)
+        except UnicodeDecodeError as error:
+            raise ValueError(f"column {name} is not text in UTF-8: {error}") from error
+    return values
+
+
+def _check_lengths(form: Form, columns: Mapping[str, NDArray[Any]]) -> None:
+    """See that columns agree on the lengths that have a name, and that rows are shared out among the videos."""
+    named: dict[str, tuple[int, str]] = {}
+    for name, column in form.columns.items():
+        for length, wanted in zip(columns[name].shape, column.shape, strict=True):
+            if isinstance(wanted, int):
+                expected, whose = wanted, "it has"
+            else:
+                axis, _, more = wanted.partition(" + ")
+                expected, whose = named.setdefault(axis, (length - int(more or 0), f"of {name}"))
+                expected += int(more or 0)
+            if length != expected or length < 0:
+                raise ValueError(
+                    f"column {name} has shape {columns[name].shape}, where {expected} were expected ({whose})"
+                )
+    for name, axis in form.rows.items():
+        offset, end = columns[name], named[axis][0]
+        if not len(offset) or offset[0] != 0 or offset[-1] != end or (np.diff(offset) < 0).any():
+            raise ValueError(f"column {name} does not rise from 0 to {end}, the number of {axis}")
+
+
+def _check_facts(form: Form, facts: object) -> None:
+    if not isinstance(facts, dict):
+        raise ValueError(f"its facts are {facts!r}, not a mapping")  # noqa: TRY004 - as above
+    for name, types in form.facts.items():
+        if name not in facts:
+            raise ValueError(f"there is no fact {name}")
+        if not isinstance(facts[name], types):
+            raise ValueError(f"fact {name} is {facts[name]!r}")  # noqa: TRY004 - as above

@@ -7,11 +7,13 @@ output depends on the number of workers.
 from __future__ import annotations
 
 import logging
+import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from itertools import islice
+from multiprocessing import resource_tracker
 from typing import Any, Protocol, TypeVar
 
 from datasets.command_line import progress
@@ -34,7 +36,6 @@ _LOCAL = {
     # images then waits for fresh pages at every frame (kcf on 205 clips: 13.4 s, and 10.3 s with these lines).
     "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": str(1 << 29),
     "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": str(1 << 28),
-    "distributed.worker.preload": ["pipeline.worker"],
     # The sampling of every worker's stack, a hundred times a second.
     "distributed.worker.profile.enabled": False,
     # A process that died is forgotten where its successor has not reported by then: see `_keep`.
@@ -208,18 +209,34 @@ def _client(params: ExecutorParams, workers: int, threads: int, stack: ExitStack
         cluster.scale(jobs=params.job_queue.jobs)
     else:
         # Usually one thread per process: OpenCV, NumPy and the trackers would fight over the cores otherwise.
-        cluster = stack.enter_context(
-            LocalCluster(
-                n_workers=workers,
-                threads_per_worker=threads,
-                processes=True,
-                dashboard_address=":0",
-                memory_limit=0,
-                silence_logs=logging.CRITICAL,
+        with _unheard_by_others():
+            cluster = stack.enter_context(
+                LocalCluster(
+                    n_workers=workers,
+                    threads_per_worker=threads,
+                    processes=True,
+                    dashboard_address=":0",
+                    memory_limit=0,
+                    silence_logs=logging.CRITICAL,
+                )
             )
-        )
         _keep(cluster, workers, stack)
     return stack.enter_context(Client(cluster))
+
+
+@contextmanager
+def _unheard_by_others() -> Iterator[None]:
+    """Block Ctrl-C in the threads that the block starts, and so in all processes that those ever start.
+
+    A terminal sends it to all of them, and each would end with a traceback beside this process's one line. Here it
+    counts when the block ends: whoever starts processes then knows all that are to be ended.
+    """
+    resource_tracker.ensure_running()  # it would be started with the first process, and unblock the signal
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _keep(cluster: Any, workers: int, stack: ExitStack) -> None:  # noqa: ANN401 - distributed has no types

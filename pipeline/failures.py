@@ -11,7 +11,7 @@ from pathlib import Path
 
 import tyro
 
-from datasets.command_line import run_only_command
+from datasets.command_line import counted, run_only_command
 from datasets.errors import DataError
 from pipeline import places
 from pipeline.journal import unusable
@@ -41,7 +41,7 @@ class Command:
             return 0
         for failure in failures:
             print(f"{failure['video']}: {failure['error']}\n{failure['traceback']}")
-        print(f"{len(failures)} failures in {path}", file=sys.stderr)
+        print(f"{counted(len(failures), 'failure')} in {path}", file=sys.stderr)
         return 0
 
 

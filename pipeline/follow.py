@@ -41,6 +41,7 @@ class Job:
         use: The teacher, as the registry names it.
         options: The teacher's options as JSON, so that equal options are one cached instance per process.
         stop_below: Abandon at the first overlap that is not above this; None never.
+        version: Of the teacher's boxes, where the run began; None: whatever it is.
     """
 
     spec: str
@@ -50,6 +51,7 @@ class Job:
     use: str
     options: str
     stop_below: float | None
+    version: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +65,7 @@ class Outcome:
 
 def run_job(job: Job) -> Outcome:
     """Run one teacher on one video; whatever goes wrong with it fails this video and nothing else."""
-    return attempted(job, lambda video: follow(_teacher(job.use, job.options), video, job.stop_below))
+    return attempted(job, lambda video: follow(_teacher_of(job), video, job.stop_below))
 
 
 def attempted(job: Job, tracked: Callable[[Video], Trajectory]) -> Outcome:
@@ -85,6 +87,21 @@ def worker_died(_job: Job, message: str) -> Outcome:
 def failure(message: str) -> Trajectory:
     """The trajectory of a teacher that failed."""
     return Trajectory(np.empty((0, 4), np.float32), np.empty(0), Status.FAILED, message)
+
+
+def _teacher_of(job: Job) -> Teacher:
+    """The job's teacher.
+
+    Raises:
+        TeacherError: If it is not the one that the run began with: its boxes would stand beside those of another.
+    """
+    teacher = _teacher(job.use, job.options)
+    if job.version is not None and teacher.version != job.version:
+        raise TeacherError(
+            f"{job.use} is not what it was when the run began (version {job.version}, here {teacher.version}): its "
+            "code, weights or libraries changed, or are others on this machine. Run the stage again"
+        )
+    return teacher
 
 
 @lru_cache(maxsize=2)

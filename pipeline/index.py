@@ -19,20 +19,33 @@ from numpy.typing import NDArray
 
 from datasets import open_dataset
 from datasets.boxes import Boxes
-from datasets.command_line import run_only_command
+from datasets.command_line import counted, run_only_command
 from datasets.errors import DataError
 from datasets.processes import cores
 from datasets.spec import parse_spec
 from datasets.synthetic import write_synthetic
 from datasets.video import Video
 from pipeline import places
-from pipeline.columns import column_text, read_columns, text_column, write_columns
+from pipeline.columns import Column, Form, column_text, read_columns, text_column, write_columns
 from pipeline.executor import executor
 from pipeline.params import Params, read_params
 from pipeline.source import read_annotations
 from teachers import registry
 
-KIND = "index"
+FORM = Form(
+    "index",
+    {
+        "videos/name": Column("text", ("videos",)),
+        "videos/object_class": Column("text", ("videos",)),
+        "videos/digest": Column("text", ("videos",)),
+        "videos/offset": Column("int64", ("videos + 1",)),
+        "frames/ground_truth": Column("float32", ("frames", 4)),
+        "frames/absent": Column("uint8", ("frames",)),
+    },
+    facts={"spec": (str,), "fingerprint": (str,), "notes": (list,)},
+    rows={"videos/offset": "frames"},
+)
+"""What the index file holds."""
 
 GROUP = 64
 """Videos that one task reads: enough to make the task worth sending."""
@@ -109,7 +122,7 @@ class Index:
             "frames/absent": self.absent.astype(np.uint8),
         }
         facts = {"spec": self.spec, "fingerprint": self.fingerprint, "notes": self.notes}
-        write_columns(path, KIND, columns, facts)
+        write_columns(path, FORM.kind, columns, facts)
 
     @classmethod
     def read(cls, path: Path = places.INDEX) -> Index:
@@ -118,7 +131,7 @@ class Index:
         Raises:
             DataError: If it is missing or damaged.
         """
-        columns, facts = read_columns(path, KIND, "index")
+        columns, facts = read_columns(path, FORM, "index")
         return cls(
             spec=facts["spec"],
             names=column_text(columns["videos/name"]),
@@ -183,7 +196,8 @@ class Command:
         for note in index.notes:
             print(f"note: {note}", file=sys.stderr)
         print(
-            f"{self.out}: {len(index)} videos, {int(index.offset[-1]):,} frames, {int(index.absent.sum()):,} absent"
+            f"{self.out}: {counted(len(index), 'video')}, {counted(int(index.offset[-1]), 'frame')}, "
+            f"{int(index.absent.sum()):,} absent"
         )
         return 0
 

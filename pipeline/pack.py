@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.command_line import run_only_command
+from datasets.command_line import counted, run_only_command
 from datasets.transfer.encoding import Encoding, FrameBlock, encode_video
 from datasets.transfer.record import Provenance, TransferSet
 from datasets.transfer.writer import FramesWriter, write_set
@@ -163,7 +163,8 @@ class Command:
                 made = transfer_set(index, trajectories, selection, params, number, teachers, pool)
                 write_set(places.transfer_set(pool, beta), made, places.FRAMES)
         print(
-            f"{places.TRANSFER}: {len(pools) * len(selection.betas)} sets over {len(selection.window_start)} windows"
+            f"{places.TRANSFER}: {counted(len(pools) * len(selection.betas), 'set')} over "
+            f"{counted(len(selection.window_start), 'window')}"
         )
         return 0
 

@@ -7,10 +7,10 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from datasets.errors import DataError
+from datasets.strict_yaml import parse_yaml_file
 from datasets.synthetic.options import SyntheticOptions
 from pipeline import places
 
@@ -186,8 +186,8 @@ def read_params(path: Path = places.PARAMS) -> Params:
     """Read and check params.yaml.
 
     Raises:
-        DataError: If it is missing, is not YAML, or holds a key or value that is not allowed; the message lists
-            every offending key with its value.
+        DataError: If it is missing, is not YAML, has a key twice, or holds a key or value that is not allowed; the
+            message lists every offending key with its value.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -197,12 +197,7 @@ def read_params(path: Path = places.PARAMS) -> Params:
         raise DataError(
             path, f"cannot be read ({error})", "Run from the folder that holds params.yaml"
         ) from error
-    try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        row = mark.line + 1 if mark is not None else None
-        raise DataError(path, f"is not YAML ({error})", "Mend the syntax of that line", row) from error
+    document = parse_yaml_file(text, path, "Mend the syntax of that line")
     try:
         return Params.model_validate(document)
     except ValidationError as error:

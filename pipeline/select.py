@@ -17,16 +17,28 @@ from typing import Any
 import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
-from datasets.command_line import run_only_command
+from datasets.command_line import counted, run_only_command
 from datasets.errors import DataError
 from pipeline import places
-from pipeline.columns import read_columns, write_columns
+from pipeline.columns import Column, Form, read_columns, write_columns
 from pipeline.index import Index
 from pipeline.params import SelectParams, read_params
 from pipeline.trajectories import Status, Trajectories
 
-KIND = "selection"
+FORM = Form(
+    "selection",
+    {
+        "positive": Column("uint8", ("betas", "videos", "teachers")),
+        "changed_by_absent": Column("int64", ("betas",)),
+        "windows/video": Column("int64", ("windows",)),
+        "windows/start": Column("int64", ("windows",)),
+    },
+    facts={"dataset": (str,), "teachers": (list,), "params": (dict,)},
+    rows={},
+)
+"""What the selection file holds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +81,7 @@ class Selection:
             "windows/start": self.window_start,
         }
         facts = {"dataset": self.dataset, "teachers": self.teachers, "params": self.params.model_dump()}
-        write_columns(path, KIND, columns, facts)
+        write_columns(path, FORM.kind, columns, facts)
 
     @classmethod
     def read(cls, path: Path = places.SELECTION) -> Selection:
@@ -78,8 +90,12 @@ class Selection:
         Raises:
             DataError: If it is missing or damaged.
         """
-        columns, facts = read_columns(path, KIND, "select")
-        params = SelectParams.model_validate(facts["params"])
+        columns, facts = read_columns(path, FORM, "select")
+        try:
+            params = SelectParams.model_validate(facts["params"])
+        except ValidationError as error:
+            problem = f"its parameters are none: {' '.join(str(error).split())}"
+            raise DataError(path, problem, "Run `dvc repro --force select` to make it") from error
         return cls(
             dataset=facts["dataset"],
             teachers=facts["teachers"],
@@ -217,7 +233,8 @@ class Command:
         selection.write(self.out)
         kept = [int(selection.videos(b).sum()) for b in range(len(selection.betas))]
         counts = ", ".join(f"{n} at β = {beta:g}" for n, beta in zip(kept, selection.betas, strict=True))
-        print(f"{self.out}: of {len(index)} videos {counts}; {len(selection.window_start)} windows")
+        windows = counted(len(selection.window_start), "window")
+        print(f"{self.out}: of {counted(len(index), 'video')} {counts}; {windows}")
         return 0
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from datasets.command_line import run_only_command
+from datasets.command_line import counted, run_only_command
 from datasets.errors import DataError
 from pipeline import formats, places
 from pipeline.index import Index
@@ -200,7 +200,8 @@ def remarks(pool: Pool, *, paper: bool) -> list[str]:
     changed = ", ".join(f"{beta:g}: {videos}" for beta, videos in pairs)
     failed = ", ".join(f"{name} {len(messages)}" for name, messages in pool.failed.items())
     lines = [
-        f"{len(index):,} videos, {len(index.absent):,} frames, {int(index.absent.sum()):,} without target.",
+        f"{counted(len(index), 'video')}, {counted(len(index.absent), 'frame')}, "
+        f"{int(index.absent.sum()):,} without target.",
         f"Absent frames: {selection.params.absent}. Videos that change if {other}, by β: {changed}.",
         f"Failed trajectories: {failed}.",
     ]

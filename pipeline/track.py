@@ -82,6 +82,7 @@ def track(name: str, params: Params, index: Index) -> Trajectories:
                 wanted.use,
                 written,
                 stop_below,
+                teacher.version,
             )
             for v in missing
         ]

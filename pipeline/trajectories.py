@@ -13,9 +13,21 @@ from numpy.typing import NDArray
 
 from datasets.boxes import Boxes, Overlaps
 from datasets.errors import DataError
-from pipeline.columns import column_text, read_columns, text_column, write_columns
+from pipeline.columns import Column, Form, column_text, read_columns, text_column, write_columns
 
-KIND = "trajectories"
+FORM = Form(
+    "trajectories",
+    {
+        "videos/status": Column("uint8", ("videos",)),
+        "videos/error": Column("text", ("videos",)),
+        "videos/offset": Column("int64", ("videos + 1",)),
+        "frames/boxes": Column("float32", ("frames", 4)),
+        "frames/overlap": Column("float64", ("frames",)),
+    },
+    facts={"teacher": (str,), "dataset": (str,), "stop_below": (float, int, type(None))},
+    rows={"videos/offset": "frames"},
+)
+"""What a teacher's file holds."""
 
 
 class Status(IntEnum):
@@ -133,7 +145,7 @@ class Trajectories:
             "frames/overlap": self.overlap,
         }
         facts = {"teacher": self.teacher, "dataset": self.dataset, "stop_below": self.stop_below}
-        write_columns(path, KIND, columns, facts)
+        write_columns(path, FORM.kind, columns, facts)
 
     @classmethod
     def read(cls, path: Path, dataset: str) -> Trajectories:
@@ -146,7 +158,7 @@ class Trajectories:
         Raises:
             DataError: If it is missing, damaged, or of other videos.
         """
-        columns, facts = read_columns(path, KIND, f"track@{path.stem}")
+        columns, facts = read_columns(path, FORM, f"track@{path.stem}")
         if facts["dataset"] != dataset:
             raise DataError(
                 path, "these trajectories are of another index", f"Run `dvc repro track@{path.stem}`"

@@ -9,6 +9,8 @@ import cv2
 import yaml
 from pydantic import FilePath
 
+from datasets.strict_yaml import parse_yaml
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -31,7 +33,7 @@ def read_defaults(constructor: str) -> dict[str, Any]:
     storage = cv2.FileStorage("memory.yml", cv2.FILE_STORAGE_WRITE | cv2.FILE_STORAGE_MEMORY)
     find(f"{constructor}_create")().write(storage)
     # The first line, "%YAML:1.0" in OpenCV 4, is no directive of YAML's.
-    return yaml.safe_load(storage.releaseAndGetString().partition("\n")[2]) or {}
+    return parse_yaml(storage.releaseAndGetString().partition("\n")[2]) or {}
 
 
 def created(constructor: str, defaults: Mapping[str, Any], options: Mapping[str, Any]) -> Any:  # noqa: ANN401

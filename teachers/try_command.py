@@ -14,6 +14,7 @@ from datasets.got10k import first_box_alone
 from datasets.image_files import list_images
 from datasets.otb import Otb
 from datasets.rows import read_flags, read_rows
+from datasets.strict_yaml import RepeatedKeyError, parse_yaml
 from teachers import registry
 from teachers.film import TARGET, TEXT, TRACKER, Canvas, Filming
 from teachers.run import Run
@@ -87,15 +88,19 @@ def parsed(options: Sequence[str]) -> dict[str, object]:
     """`key=value` strings as the mapping that params.yaml would hold.
 
     Raises:
-        ValueError: If one has no `=` or a value that is not YAML.
+        ValueError: If one has no `=` or a value that is not YAML, or two have one key.
     """
     values: dict[str, object] = {}
     for option in options:
         key, found, value = option.partition("=")
         if not found or not key:
             raise ValueError(f"--options {option!r}: write key=value")
+        if key in values:
+            raise ValueError(f"--options {option!r}: {key} is given twice; leave one of the two out")
         try:
-            values[key] = yaml.safe_load(value)
+            values[key] = parse_yaml(value)
+        except RepeatedKeyError as error:
+            raise ValueError(f"--options {option!r}: {error.told}; leave one of the two out") from error
         except yaml.YAMLError as error:
             raise ValueError(f"--options {option!r}: the value is not YAML; quote it") from error
     return values

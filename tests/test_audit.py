@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from datasets.__main__ import main
 from datasets.audit import Defect, audit
 from datasets.audit_command import Audit
 from datasets.image_integrity import inspect_image
+from datasets.video import Video, VideoDataset
 
 
 def defects(root: Path, kind: str = "got10k", workers: int = 1) -> dict[tuple[str, str], Defect]:
@@ -133,6 +135,31 @@ def test_workers_do_not_change_the_report(clean: Path) -> None:
     assert [d.kind for d in one] == ["bad-image", "absent-frames"]
 
 
+class Sent:
+    """A dataset that counts how often it is sent to another process."""
+
+    def __init__(self, dataset: VideoDataset) -> None:
+        self.dataset, self.times = dataset, 0
+
+    @property
+    def names(self) -> Sequence[str]:
+        return self.dataset.names
+
+    def __getitem__(self, name: str) -> Video:
+        return self.dataset[name]
+
+    def __reduce__(self) -> tuple[type[Sent], tuple[VideoDataset]]:
+        self.times += 1
+        return Sent, (self.dataset,)
+
+
+def test_a_dataset_is_sent_to_each_worker_once(tmp_path: Path) -> None:
+    write_got10k(tmp_path, dict.fromkeys("ABCDEF", 1))
+    sent = Sent(open_dataset(f"got10k:{tmp_path}:train"))
+    assert len(list(audit(sent, 2))) == len(list(audit(sent, 1)))  # type: ignore[arg-type]
+    assert 1 <= sent.times <= 2
+
+
 @pytest.mark.parametrize("suffix", [".png", ".bmp"])
 def test_other_formats(tmp_path: Path, suffix: str) -> None:
     import cv2
@@ -182,11 +209,11 @@ def test_names_are_printed_as_they_are(tmp_path: Path, capsys: pytest.CaptureFix
     write_got10k(root, {"[b]A": 3})
     spec = f"got10k:{root}:train"
     assert Audit(spec, workers=1).run() == 0
-    assert f"{spec}: 1 videos, no defect" in capsys.readouterr().out.replace("\n", "")
+    assert f"{spec}: 1 video, no defect" in capsys.readouterr().out.replace("\n", "")
     (root / "train" / "[b]A" / "absence.label").write_text("0\n1\n0\n")
     assert Audit(spec, workers=1).run() == 1
     said = capsys.readouterr().out
-    assert "[b]A" in said and f"{spec}: 1 defect in 1 of 1 videos" in said.replace("\n", "")
+    assert "[b]A" in said and f"{spec}: 1 defect in 1 of 1 video" in said.replace("\n", "")
 
 
 def test_real_folders(real_data: Path) -> None:

@@ -1,11 +1,17 @@
 """What every command line does with errors."""
 
 import errno
+import os
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import dataclass
 
 import pytest
+from conftest import REPOSITORY
 
-from datasets.command_line import run_only_command
+from datasets.command_line import counted, run_only_command
 
 
 @pytest.mark.parametrize(
@@ -40,3 +46,60 @@ def test_a_defect_of_the_program_keeps_its_traceback():
 
     with pytest.raises(IndexError):
         run_only_command(Defective, "program", [])
+
+
+def test_sigterm_is_one_line_and_leaves_no_temporary_file(small_videos, tmp_path):
+    video = next(path for path in sorted((small_videos / "train").iterdir()) if path.is_dir())
+    command = [sys.executable, "-m", "teachers", "try", "test_command_line:Endless", "--video", str(video)]
+    with subprocess.Popen(
+        [*command, "--out", str(tmp_path / "out.mp4")],
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'tests'}"},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        while not list(tmp_path.iterdir()) and process.poll() is None:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (143, "python -m teachers: terminated\n")
+    assert not list(tmp_path.iterdir())
+
+
+class Endless:
+    """Never gives the third box."""
+
+    version, needs_images = 1, False
+
+    def start(self, image, box, task):
+        self.box, self.frame = box, 0
+        return box
+
+    def track(self, image):
+        self.frame += 1
+        while self.frame == 2:
+            time.sleep(0.05)
+        return self.box
+
+
+def test_sigterm_is_left_to_whoever_has_seen_to_it():
+    seen = []
+    before = signal.signal(signal.SIGTERM, lambda *_: seen.append(1))
+
+    @dataclass(frozen=True)
+    class Signalled:
+        """Signalled."""
+
+        def run(self):
+            os.kill(os.getpid(), signal.SIGTERM)
+            return 0
+
+    try:
+        assert run_only_command(Signalled, "program", []) == 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert seen == [1]
+
+
+def test_one_of_a_thing_is_not_many():
+    assert [counted(n, "file") for n in (0, 1, 2, 9335)] == ["0 files", "1 file", "2 files", "9,335 files"]

@@ -364,7 +364,7 @@ def test_a_run_is_kept_resumed_and_scored_again(small_videos, tmp_path):
     times = {p: p.stat().st_mtime_ns for p in results.glob("mosse/*/*_001.txt")}
     code, _, err = run(tracker=("mosse",), dataset=(spec,), out=out, workers=1)
     assert code == 0
-    assert "mosse: 1 of 1 videos run" in err
+    assert "mosse: 1 of 1 video run" in err
     assert files(out) == kept
     assert all(p.stat().st_mtime_ns == time for p, time in times.items())
     (again,) = records(results=(results,), dataset=(spec,))
@@ -663,6 +663,42 @@ def test_results_that_are_all_too_long_are_cut(uav123, unequal):
     )
 
 
+def test_later_repetitions_of_another_length_follow_unequal(tmp_path):
+    """As where the repetition with the extra row, or without its last, were the first."""
+    truths, results = {}, {}
+    for n, name in enumerate(("GOT-10k_Val_000001", "GOT-10k_Val_000002")):
+        truths[name], results[name] = walk(40 + n)
+    write_got10k(tmp_path, "val", truths, {name: [8] * 12 for name in truths})
+    spec = f"got10k:{tmp_path}:val"
+    odd = "GOT-10k_Val_000001"
+    for place, length in (("long", 13), ("short", 11)):
+        for name, boxes in results.items():
+            other = np.concatenate([boxes, boxes[:1]])[:length] if name == odd else boxes
+            for repetition in (1, 2):
+                write_results(
+                    tmp_path / place / "2", "S", name, (boxes, other)[repetition - 1], repetition=repetition
+                )
+                write_results(
+                    tmp_path / place / "1", "S", name, (other, boxes)[repetition - 1], repetition=repetition
+                )
+        second = tmp_path / place / "2"
+        code, _, err = run(dataset=(spec,), results=(second,), tracker=("S",))
+        assert code == 2
+        assert f"{odd}_002.txt: {length} rows" in err
+        assert "--unequal cut" in err
+        for unequal in ("cut", "cut-start"):
+            (one, two) = (
+                records(dataset=(spec,), results=(tmp_path / place / n,), tracker=("S",), unequal=unequal)[0]
+                for n in ("1", "2")
+            )
+            assert one == two
+        code, out, err = run(dataset=(spec,), results=(second,), unequal="omit", format="json")
+        assert code == 0
+        assert f"{odd}, repetition 2: {length} rows for 12 frames: left out" in err
+        (second / "S" / odd / f"{odd}_002.txt").unlink()
+        assert json.loads(out) == records(dataset=(spec,), results=(second,))
+
+
 def test_in_a_folder_of_many_a_tracker_at_fault_is_reported_and_left_out(uav123):
     spec, results, pairs = uav123
     for name, (truth, _) in pairs.items():
@@ -795,6 +831,58 @@ def test_what_a_tracker_was_made_with_knows_its_files(tmp_path):
     assert spec.recipe() == before
     write_results(tmp_path / "results", "ECO", "v", [[1, 2, 3, 5]])
     assert spec.recipe() != before
+
+
+class Weighted:
+    """Gives the box that its weights hold, and has them replaced when it is built, or at the first frame."""
+
+    version, needs_images = 1, False
+
+    def __init__(self, weights: str, replaced: str) -> None:
+        self.weights, self.replaced = Path(weights), replaced
+        self.box = np.array(self.weights.read_text().split(), np.float32)
+        self.replace("built")
+
+    def replace(self, when):
+        if self.replaced == when:
+            self.weights.write_text("5 6 7 8")
+
+    def start(self, image, box, task):
+        self.replace("tracking")
+        return self.box
+
+    def track(self, image):
+        return self.box
+
+
+def replacing(small_videos, tmp_path, when):
+    (tmp_path / "w").write_text("1 2 3 4")
+    return run(
+        tracker=(f"W=test_evaluate:Weighted,weights={tmp_path / 'w'},replaced={when}",),
+        dataset=(f"synthetic:{small_videos}",),
+        out=tmp_path / "out",
+        workers=1,
+    )
+
+
+def test_weights_that_are_replaced_while_a_tracker_runs(small_videos, tmp_path):
+    code, _, err = replacing(small_videos, tmp_path, "tracking")
+    assert code == 0, err
+    (recipe,) = (tmp_path / "out" / "results").rglob("W.json")
+    for path in recipe.parent.rglob("*_001.txt"):
+        assert np.loadtxt(path, delimiter=",").tolist()[1] == [1, 2, 3, 4]
+    (tmp_path / "w").write_text("1 2 3 4")
+    (spec,) = parse_trackers(
+        (f"W=test_evaluate:Weighted,weights={tmp_path / 'w'},replaced=tracking",), Defaults()
+    )
+    assert json.loads(recipe.read_text()) == spec.recipe()
+
+
+def test_weights_that_are_replaced_before_a_tracker_has_read_them(small_videos, tmp_path):
+    code, _, err = replacing(small_videos, tmp_path, "built")
+    assert code == 2
+    assert f"{tmp_path / 'w'} changed while W was being run. Put it back" in err
+    assert not list((tmp_path / "out").rglob("W*"))
 
 
 def test_what_a_tracker_was_made_with_knows_the_versions_of_the_teachers_beside_it(tmp_path, monkeypatch):

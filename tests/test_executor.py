@@ -2,9 +2,12 @@
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from conftest import REPOSITORY
 from distributed import LocalCluster, default_client
 
 from datasets.errors import DataError
@@ -110,12 +113,51 @@ def test_a_cluster_without_any_process_gets_one_again(monkeypatch):
     assert [found[n][0] for n in range(2)] == [4, 9]
 
 
-def what_ctrl_c_does(_: int) -> object:
-    return signal.getsignal(signal.SIGINT)
+def hears_ctrl_c(item: tuple[int, str, bool]) -> bool:
+    """Whether this process, or what it starts, would hear it; a deadly item dies as in `fatal`."""
+    fatal(item)
+    return signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
-def test_ctrl_c_is_left_to_the_process_that_started_the_workers():
+def test_ctrl_c_is_left_to_the_process_that_started_the_workers(tmp_path):
     """Else each of them, if it hears it before it is ended, writes a traceback beside the one line "interrupted"."""
-    with executor(ExecutorParams(workers=2), 2) as run:
-        found = dict(run(what_ctrl_c_does, [0, 1], [1, 1], "ask", "items"))
-    assert found == {0: signal.SIG_IGN, 1: signal.SIG_IGN}
+    items = [
+        (number, str(tmp_path / "marker"), number == 1) for number in range(4)
+    ]  # one process is a second one
+    with executor(ExecutorParams(workers=2), 4) as run:
+        found = dict(run(hears_ctrl_c, items, [1] * 4, "ask", "items"))
+    assert (tmp_path / "marker").exists()
+    assert not any(found.values())
+    assert hears_ctrl_c((0, "", False))
+
+
+INTERRUPTED = """
+import os, signal, threading
+from dataclasses import dataclass
+import distributed
+from datasets.command_line import run_only_command
+from pipeline.executor import executor
+from pipeline.params import ExecutorParams
+
+@dataclass(frozen=True)
+class Start:
+    \"\"\"Start.\"\"\"
+    def run(self):
+        threading.Timer(0.5, os.killpg, (0, signal.SIGINT)).start()
+        with executor(ExecutorParams(workers=2), 2):
+            threading.Event().wait(60)
+
+raise SystemExit(run_only_command(Start, "program", []))
+"""
+
+
+def test_ctrl_c_while_the_workers_start_is_one_line_and_leaves_none():
+    with subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED],
+        cwd=REPOSITORY,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        _, err = process.communicate(timeout=60)  # ends when all who have the pipe are gone
+    assert (process.returncode, err) == (130, "program: interrupted\n")

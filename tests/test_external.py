@@ -256,7 +256,41 @@ def test_images_are_needed(fake):
         fake.start(None, BOX, Task("V", 2))
 
 
-def test_a_worker_dies_with_its_parent_even_while_it_hangs(pytracking_root, networks):
+def gone(pid):
+    end = time.monotonic() + 20
+    while running(pid) and time.monotonic() < end:
+        time.sleep(0.02)
+    return not running(pid)
+
+
+@pytest.mark.parametrize("kind", [112, 113], ids=["started", "forked, with the worker's pipes"])
+@pytest.mark.parametrize(("height", "said"), [(35, "exit code 3"), (36, "did not answer within 1 s")])
+def test_what_a_tracker_starts_ends_with_its_worker(kind, height, said, fake, tmp_path, monkeypatch):
+    monkeypatch.setenv("CHILD", str(tmp_path / "child"))
+    fake._worker.close()  # the next one has that variable
+    fake.start(image(), np.array([30, 20, kind, height], np.float32), Task("V", 2))
+    monkeypatch.setattr(fake._worker, "_patience", 1.0 if height == 36 else 10.0)
+    with pytest.raises(TeacherError, match=said):
+        fake.track(image())
+    assert gone(int((tmp_path / "child").read_text()))
+
+
+def test_a_checkout_that_changes_during_a_run(pysot_weights, tmp_path):
+    root = fake_checkouts.write(fake_checkouts.PYSOT, tmp_path / "checkout")
+    teacher = registry.create("pysot:small", {"checkout": str(root), "weights": str(pysot_weights)})
+    expected = track(teacher)
+    config = root / "pysot/core/config.py"
+    config.write_text(config.read_text() + "\nhalf = 2\n")
+    np.testing.assert_array_equal(track(teacher), expected)  # what is running is what it was
+    teacher._worker.close()
+    for _ in range(2):
+        with pytest.raises(DataError, match=r"code or the weights changed since pysot:small was set up"):
+            track(teacher)
+    config.write_text(fake_checkouts.PYSOT["pysot/core/config.py"])
+    np.testing.assert_array_equal(track(teacher), expected)
+
+
+def test_a_worker_dies_with_its_parent_even_while_it_hangs(pytracking_root, networks, tmp_path):
     program = f"""
         import os, signal, threading
         import numpy as np
@@ -264,20 +298,21 @@ def test_a_worker_dies_with_its_parent_even_while_it_hangs(pytracking_root, netw
         from teachers.base import Task
         options = {{"checkout": {str(pytracking_root)!r}, "weights": {str(networks)!r}}}
         teacher = registry.create("pytracking:fake/default", options)
-        teacher.start(np.zeros((9, 9, 3), np.uint8), np.float32([1, 1, 105, 5]), Task("V", 2))
+        teacher.start(np.zeros((9, 9, 3), np.uint8), np.float32([1, 1, 112, 5]), Task("V", 2))
         print(teacher._worker._process.pid, flush=True)
         threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGKILL)).start()
         teacher.track(np.zeros((9, 9, 3), np.uint8))
     """
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", textwrap.dedent(program)],
+        cwd=REPOSITORY,
+        env={**os.environ, "CHILD": str(tmp_path / "child")},
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert done.returncode == -signal.SIGKILL
-    pid = int(done.stdout)
-    end = time.monotonic() + 20
-    while running(pid) and time.monotonic() < end:
-        time.sleep(0.05)
-    assert not running(pid)
+    assert gone(int(done.stdout))
+    assert gone(int((tmp_path / "child").read_text()))
 
 
 def running(pid):

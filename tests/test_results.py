@@ -195,3 +195,12 @@ def test_real_got10k_layout_results(real_data: Path) -> None:
         read = results.read_all(tracker, clips.names, lengths)
         holes = [name for name, boxes in zip(clips.names, read, strict=True) if isinstance(boxes, DataError)]
         assert holes == ["wakeboard7_01"]
+
+
+def test_times_of_former_repetitions_keep_every_digit(tmp_path):
+    times = np.array([[1234.56789012, 0.00000001], [0.12345678, 98765.43210987]])
+    for repetition in (1, 2, 3):
+        column = times[:, min(repetition, 2) - 1]
+        write_results(tmp_path, "KCF", "A", BOXES, seconds=column, repetition=repetition)
+    written = (tmp_path / "KCF" / "A" / "A_time.txt").read_text().split()
+    assert written == [f"{a:.8f},{b:.8f},{b:.8f}" for a, b in times]

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from datasets.boxes import overlap
 from datasets.errors import DataError
 from datasets.video import Video
 from pipeline import failures, places
-from pipeline.follow import follow
+from pipeline.follow import Job, follow, run_job
 from pipeline.index import Index, make_index
 from pipeline.journal import Journal
 from pipeline.params import read_params
@@ -290,3 +291,13 @@ def test_a_video_without_a_target_in_frame_0_fails(small_videos):
     absent[0] = True
     with pytest.raises(TeacherError, match="no target in frame 0"):
         follow(Still(), Video(video.name, video.frames, video.ground_truth, absent))
+
+
+def test_a_worker_whose_teacher_is_not_the_one_the_run_began_with(small_videos):
+    dataset = open_dataset(f"got10k:{small_videos}:train")
+    video = dataset[dataset.names[0]]
+    job = Job(dataset.spec, None, video.name, video.digest(), "odd_teachers:Still", "{}", None, version=1)
+    assert run_job(job).trajectory.status == Status.COMPLETED
+    refused = run_job(replace(job, version=2)).trajectory
+    assert refused.status == Status.FAILED
+    assert "is not what it was when the run began (version 2, here 1)" in refused.error

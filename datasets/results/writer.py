@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -89,6 +90,9 @@ def _write_seconds(file: Path, seconds: NDArray[np.float64], length: int, repeti
         before = read_rows(file, repetition - 1)
         if len(before) != length:
             raise DataError(file, f"{len(before)} rows for {length} boxes", "Write all repetitions again")
-        columns = np.concatenate([before.astype(np.float64), columns], axis=1)
+        # Again from the text: what `read_rows` gives is float32, and eight decimals are more than that holds.
+        lines = filter(None, map(str.strip, file.read_text(encoding="utf-8-sig").splitlines()))
+        former = [[float(value) for value in re.split(r"[\s,;]+", line)] for line in lines]
+        columns = np.concatenate([np.array(former), columns], axis=1)
     with appearing(file) as temporary:
         np.savetxt(temporary, columns, fmt="%.8f", delimiter=",")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from datasets.command_line import progress
+from datasets.command_line import counted, progress
 from datasets.errors import DataError
 from datasets.transfer.format import (
     ARRAYS,
@@ -91,7 +91,7 @@ class Validate:
                 print(problem)
             what = "without the stored images" if self.skip_pixels else "every byte"
             if not problems:
-                print(f"{len(self.files)} files valid ({what} checked)")
+                print(f"{counted(len(self.files), 'file')} valid ({what} checked)")
         return 1 if problems else 0
 
 

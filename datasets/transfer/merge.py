@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import tyro
 
-from datasets.command_line import progress
+from datasets.command_line import counted, progress
 from datasets.errors import DataError
 from datasets.transfer.making import counter, refuse_existing, tell
 from datasets.transfer.rules import FORBIDDEN
@@ -71,8 +71,8 @@ class Merge:
             merged = merge(self.sets, self.out, self.prefix, counter(bar, self.out.name))
         tell(self.out, merged.seal)
         print(
-            f"windows: {merged.windows} of {merged.videos} videos; "
-            f"{merged.repeated} of those read stood in another set already"
+            f"windows: {merged.windows:,} of {counted(merged.videos, 'video')}; "
+            f"{merged.repeated:,} of those read stood in another set already"
         )
         return 0
 

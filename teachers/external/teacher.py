@@ -68,8 +68,8 @@ class External:
     """A teacher whose tracker runs in a worker.
 
     A tracker that raises fails its video; the worker goes on with the next one. A worker that dies or hangs fails the
-    video, and the next video begins with a new worker. Random generators are seeded before every frame
-    (`teachers.seeds`).
+    video, and the next video begins with a new worker, if the checkout is still what it was. Random generators are
+    seeded before every frame (`teachers.seeds`).
 
     Args:
         order: What to run. The worker is started, and sets the tracker up, before this returns.
@@ -98,23 +98,26 @@ class External:
         self._task = Task("", 0)
         self._frame = 0
         self._end: Callable[[], object] = _nothing
-        ready = self._set_up()
+        self.version = self._version(self._set_up())
+
+    def _version(self, ready: Message) -> int:
+        order = self._order
         versions = [f"{name} {version}" for name, version in sorted(ready["ready"].items())]
         files = [Path(path) for path in ready["weights"]]
-        self.version = fingerprint(order.checkout, order.sources, files, [*versions, f"adapter {REVISION}"])
+        return fingerprint(order.checkout, order.sources, files, [*versions, f"adapter {REVISION}"])
 
     def start(self, image: Image | None, box: Box, task: Task) -> Box:
         """Begin a video, in a new worker if the last one is gone."""
         self._task, self._frame = task, 0
         first = [float(value) for value in box]
         if not self._worker.alive:
-            self._set_up()
+            self._set_up_again()
         try:
             return self._boxed(self._asked(image, {"box": first}))
         except WorkerLostError as lost:
             if not lost.left:
                 raise self._failed(lost.what, lost.last_words) from None
-        self._set_up()  # it left for want of work while it was being asked
+        self._set_up_again()  # it left for want of work while it was being asked
         try:
             return self._boxed(self._asked(image, {"box": first}))
         except WorkerLostError as lost:
@@ -127,6 +130,17 @@ class External:
             return self._boxed(self._asked(image, {}))
         except WorkerLostError as lost:
             raise self._failed(lost.what, lost.last_words) from None
+
+    def _set_up_again(self) -> None:
+        """Start another worker, for the same tracker."""
+        if self._version(self._set_up()) != self.version:
+            self._end()  # the next video is to find none, and to be refused like this one
+            order = self._order
+            raise DataError(
+                order.checkout,
+                f"its code or the weights changed since {order.use} was set up, or the libraries of its Python did",
+                "Run the same command again when nothing changes any more",
+            )
 
     def _set_up(self) -> Message:
         """Start a worker and have it set the tracker up."""

@@ -1,4 +1,9 @@
-"""A worker seen from the project: a process that answers questions, within a time limit, or dies and says how."""
+"""A worker seen from the project: a process that answers questions, within a time limit, or dies and says how.
+
+It leads a group of its own, and the processes that a tracker starts are in it: they end with it. Where this process is
+killed, the worker, which reads that from its pipe, ends the group itself. (The system's own means, PR_SET_PDEATHSIG,
+would end it with the thread that started it, and would not reach what a tracker started.)
+"""
 
 from __future__ import annotations
 
@@ -11,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +29,9 @@ if TYPE_CHECKING:
 
 LAST_LINES = 30
 """Lines of the worker's stderr that are kept for an error."""
+
+LOOK = 1.0
+"""Seconds of silence after which it is seen whether the process lives: what a tracker forks may hold its pipes open."""
 
 _BEGIN = (
     "import sys; sys.path.append(sys.argv[1]); from checkout_worker.loop import main; sys.path.pop(); main()"
@@ -60,6 +69,7 @@ class Worker:
         self._frames = _shared_memory()
         self._map: mmap.mmap | None = None
         self._received = b""
+        self._over = False
         self._stderr: deque[bytes] = deque([b""], maxlen=LAST_LINES)
         try:
             self._process = subprocess.Popen(  # noqa: S603 - the interpreter that the user named
@@ -70,6 +80,7 @@ class Worker:
                 env=_environment(python, threads),
                 pass_fds=(self._frames,),
                 bufsize=0,
+                start_new_session=True,
             )
         except OSError:
             os.close(self._frames)
@@ -87,8 +98,11 @@ class Worker:
 
     @property
     def alive(self) -> bool:
-        """Whether the process is running."""
-        return self._process.poll() is None
+        """Whether the process is running; what one left behind that is not is ended."""
+        if self._process.poll() is None:
+            return True
+        self._kill()
+        return False
 
     @property
     def last_words(self) -> str:
@@ -118,16 +132,27 @@ class Worker:
         except WorkerLostError:
             raise
         except BaseException:
-            self._process.kill()
-            self._process.wait()
+            self._kill()
             raise
+
+    def _kill(self) -> int:
+        """End the process, and all that it started; returns how it ended."""
+        if not self._over:  # once: later the number may be another group's
+            self._over = True
+            with suppress(ProcessLookupError, PermissionError):  # macOS says the latter of a group of zombies
+                os.killpg(self._process.pid, signal.SIGKILL)
+        return self._process.wait()
 
     def _answer(self) -> Message:
         """Wait for one."""
         deadline = time.monotonic() + self._patience
         while b"\n" not in self._received:
-            if not self._read(deadline - time.monotonic()) and time.monotonic() >= deadline:
-                self._process.kill()
+            lives = self.alive
+            heard = self._read(min(deadline - time.monotonic(), LOOK))
+            if not lives and not heard:
+                raise self._lost()
+            if b"\n" not in self._received and time.monotonic() >= deadline:
+                self._kill()
                 raise self._lost(
                     f"did not answer within {self._patience:g} s (option patience) and was ended"
                 )
@@ -138,8 +163,7 @@ class Worker:
         """End the process and give everything back; a second call does nothing."""
         if self._process.stdin is None or self._process.stdin.closed:
             return
-        self._process.kill()
-        self._process.wait()
+        self._kill()
         self._selector.close()
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             assert stream is not None
@@ -158,13 +182,12 @@ class Worker:
         np.copyto(np.frombuffer(self._map, np.uint8, image.nbytes).reshape(image.shape), image)
 
     def _read(self, seconds: float) -> bool:
-        """Take what either pipe holds; False when the time is over, or an hour is.
+        """Take what either pipe holds; False when the time is over.
 
         Raises:
             WorkerLostError: If the worker has closed its pipe.
         """
-        # The system has no name for the time of a patience without end (.inf).
-        ready = self._selector.select(min(max(seconds, 0.0), 3600.0))
+        ready = self._selector.select(max(seconds, 0.0))
         assert self._process.stdout is not None
         for key, _ in ready:
             chunk = os.read(key.fd, 1 << 16)
@@ -188,8 +211,8 @@ class Worker:
         try:
             code = self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:  # it closed its pipe, and lives on
-            self._process.kill()
-            code = self._process.wait()
+            code = self._kill()
+        self._kill()  # what it started
         if not what:
             what = f"died of {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         return WorkerLostError(what, self.last_words, left=code == 0)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from datasets import open_dataset
+from datasets.command_line import counted
 from datasets.errors import DataError
 from datasets.results import ResultsFolder
 from datasets.spec import parse_spec
@@ -194,7 +195,7 @@ class Evaluate:
         for tracker in benchmark.trackers:
             done = [not outcome.error for job, outcome in outcomes if job.tracker is tracker]
             if done:
-                where = f"{sum(done)} of {len(done)} videos run into {benchmark.folder}"
+                where = f"{sum(done):,} of {counted(len(done), 'video')} run into {benchmark.folder}"
                 print(f"{tracker.name}: {where}", file=sys.stderr)
         failures = [
             f"{job.tracker.name} failed on {job.video}: {outcome.error}"

@@ -51,13 +51,12 @@ def score_folder(
             message names the files, rows and what to do.
     """
     lengths = truth.lengths.tolist()
-    found = folder.read_all(tracker, truth.names, lengths)
-    truth, first, notes = _settled(folder, tracker, truth, found, leniency)
-    runs: list[Sequence[Boxes]] = [first]
     repetitions = max(folder.repetitions(tracker, name) for name in truth.names)
-    for repetition in range(2, min(repetitions, MAX_REPETITIONS) + 1):
-        again = folder.read_all(tracker, truth.names, truth.lengths.tolist(), repetition)
-        runs.append([_repeated(boxes) for boxes in again])
+    found = [
+        folder.read_all(tracker, truth.names, lengths, repetition)
+        for repetition in range(1, max(min(repetitions, MAX_REPETITIONS), 1) + 1)
+    ]
+    truth, runs, notes = _settled(folder, tracker, truth, found, leniency)
     return score(tracker, truth, runs, _speeds(folder, tracker, truth)), notes
 
 
@@ -65,25 +64,47 @@ def _settled(
     folder: ResultsFolder,
     tracker: str,
     truth: Truth,
-    found: Sequence[Boxes | DataError],
+    found: Sequence[Sequence[Boxes | DataError]],
     leniency: Leniency,
-) -> tuple[Truth, list[Boxes], list[str]]:
-    """The ground truth and boxes that are compared, after leniency."""
+) -> tuple[Truth, list[Sequence[Boxes]], list[str]]:
+    """The ground truth and the boxes of each repetition that are compared, after leniency.
+
+    A repetition after the first that a video does not have, or that is omitted, has no boxes there.
+    """
     faults: list[tuple[str, DataError]] = []
     notes: list[str] = []
-    boxes: dict[int, Boxes] = {}
-    for v, (name, result) in enumerate(zip(truth.names, found, strict=True)):
-        if not isinstance(result, DataError):
-            boxes[v] = result
-        elif isinstance(result, MissingResultError) and leniency.missing == "omit":
-            notes.append(f"{tracker} has no result for {name}: left out")
-        elif isinstance(result, ResultLengthError) and leniency.unequal == "omit":
-            notes.append(f"{tracker} on {name}: {result.found} rows for {result.expected} frames: left out")
-        elif isinstance(result, ResultLengthError) and leniency.unequal in {"cut", "cut-start"}:
-            boxes[v] = folder.read(tracker, name)
-            notes.append(f"{tracker} on {name}: {result.found} rows for {result.expected} frames: both cut")
+    boxes: dict[int, list[Boxes]] = {}
+    for v, name in enumerate(truth.names):
+        runs: list[Boxes] = []
+        for repetition, results in enumerate(found, 1):
+            result = results[v]
+            again = "" if repetition == 1 else f", repetition {repetition}"
+            if not isinstance(result, DataError):
+                runs.append(result)
+                continue
+            if isinstance(result, MissingResultError):
+                if again:
+                    runs.append(np.empty((0, 4), np.float32))
+                    continue
+                if leniency.missing == "omit":
+                    notes.append(f"{tracker} has no result for {name}: left out")
+                    break
+            elif isinstance(result, ResultLengthError) and leniency.unequal != "refuse":
+                rows = f"{tracker} on {name}{again}: {result.found} rows for {result.expected} frames"
+                if leniency.unequal != "omit":
+                    runs.append(folder.read(tracker, name, repetition=repetition))
+                    notes.append(f"{rows}: both cut")
+                    continue
+                notes.append(f"{rows}: left out")
+                if again:
+                    runs.append(np.empty((0, 4), np.float32))
+                    continue
+                break
+            faults.append((name + again, result))
+            if not again:
+                break
         else:
-            faults.append((name, result))
+            boxes[v] = runs
     if faults:
         raise _refusal(folder, tracker, truth, faults)
     if not boxes:
@@ -91,12 +112,19 @@ def _settled(
     return (*_kept(truth, boxes, at_start=leniency.unequal == "cut-start"), notes)
 
 
-def _kept(truth: Truth, boxes: dict[int, Boxes], *, at_start: bool) -> tuple[Truth, list[Boxes]]:
-    """The videos of `boxes`, each cut to the shorter of truth and result, at the start or at the end."""
+def _kept(
+    truth: Truth, boxes: dict[int, list[Boxes]], *, at_start: bool
+) -> tuple[Truth, list[Sequence[Boxes]]]:
+    """The videos of `boxes`, each cut to the shortest of truth and results, at the start or at the end."""
     starts = (np.cumsum(truth.lengths) - truth.lengths).tolist()
-    lengths = {v: min(int(truth.lengths[v]), len(b)) for v, b in boxes.items()}
-    if len(boxes) == len(truth.names) and all(truth.lengths[v] == len(b) for v, b in boxes.items()):
-        return truth, list(boxes.values())
+    lengths = {v: min(int(truth.lengths[v]), *(len(b) or 2**63 for b in runs)) for v, runs in boxes.items()}
+    cut = [
+        [run[len(run) - n if at_start else 0 :][:n] if len(run) else run for run in boxes[v]]
+        for v, n in lengths.items()
+    ]
+    each = [list(run) for run in zip(*cut, strict=True)]
+    if len(boxes) == len(truth.names) and all(truth.lengths[v] == n for v, n in lengths.items()):
+        return truth, list(each)
     skipped = {v: int(truth.lengths[v]) - n if at_start else 0 for v, n in lengths.items()}
     rows = np.concatenate([starts[v] + skipped[v] + np.arange(n) for v, n in lengths.items()])
     kept = replace(
@@ -107,7 +135,7 @@ def _kept(truth: Truth, boxes: dict[int, Boxes], *, at_start: bool) -> tuple[Tru
         counted=truth.counted[rows],
         sizes=None if truth.sizes is None else truth.sizes[list(boxes)],
     )
-    return kept, [boxes[v][len(boxes[v]) - n :] if at_start else boxes[v][:n] for v, n in lengths.items()]
+    return kept, list(each)
 
 
 def _refusal(
@@ -138,15 +166,6 @@ def _refusal(
 def _place(video: str, error: DataError) -> str:
     """The video, and where in its file the fault is."""
     return video if error.row is None else f"{video} ({error.path.name}, line {error.row})"
-
-
-def _repeated(boxes: Boxes | DataError) -> Boxes:
-    """A further repetition: it may be missing, but not faulty."""
-    if isinstance(boxes, MissingResultError):
-        return np.empty((0, 4), np.float32)
-    if isinstance(boxes, DataError):
-        raise boxes
-    return boxes
 
 
 def _speeds(folder: ResultsFolder, tracker: str, truth: Truth) -> NDArray[np.float64]:

@@ -52,6 +52,7 @@ class Job:
         kind: Its kind, which decides whether the boxes written are 1-based.
         video: The video's name.
         tracker: The tracker.
+        recipe: What it was made with when the run began (`TrackerSpec.recipe`), as the file beside the results has it.
         folder: Where results go.
         supervised: Whether this is VOT's supervised experiment, or a single pass.
     """
@@ -61,6 +62,7 @@ class Job:
     kind: str
     video: str
     tracker: TrackerSpec
+    recipe: str
     folder: Path
     supervised: bool = False
 
@@ -151,17 +153,30 @@ def run_trackers(
 
     Raises:
         ValueError: If a tracker cannot be built, which is found out before any is run, as far as it can be.
-        DataError: If the folder holds boxes of this name that were made with something else, or a worker died.
+        DataError: If the folder holds boxes of this name that were made with something else, a tracker's files changed
+            before a process had read them, or a worker died.
     """
     for tracker in trackers:
         tracker.check()
-        _same_recipe(tracker, folder)
+    # Taken before anything is built: of files that change meanwhile, nobody could tell which of them the boxes are of.
+    recipes = {tracker.name: tracker.recipe() for tracker in trackers}
+    for tracker in trackers:
+        _same_recipe(tracker, recipes[tracker.name], folder)
     jobs = [
         job
         for tracker in trackers
         for name in dataset.names
         if not (
-            job := Job(dataset.spec, exclude, kind, name, tracker, folder, supervised)
+            job := Job(
+                dataset.spec,
+                exclude,
+                kind,
+                name,
+                tracker,
+                _written(recipes[tracker.name]),
+                folder,
+                supervised,
+            )
         ).boxes_file.is_file()
     ]
     if not jobs:
@@ -185,8 +200,9 @@ def run_job(job: Job) -> Outcome:
 
     Raises:
         ValueError: If the tracker cannot be built.
+        DataError: If its files changed since the run began.
     """
-    tracker = _built(job.tracker)
+    tracker = _built(job)
     dataset = _opened(job.spec, job.exclude)
     try:
         written, without = (
@@ -197,7 +213,7 @@ def run_job(job: Job) -> Outcome:
     recipe = _recipe_file(job.tracker, job.folder)
     if not recipe.is_file():  # not before there is something to describe
         with appearing(recipe) as temporary:
-            temporary.write_text(json.dumps(job.tracker.recipe(), indent=1, sort_keys=True) + "\n")
+            temporary.write_text(job.recipe)
     written()
     return Outcome(left_out=without)
 
@@ -256,16 +272,33 @@ def _opened(spec: str, exclude: Path | None) -> VideoDataset:
 _trackers: dict[str, Teacher] = {}
 
 
-def _built(tracker: TrackerSpec) -> Teacher:
+def _built(job: Job) -> Teacher:
     """A tracker, built once per process and used for one video after the other."""
-    key = repr(tracker)
+    key = f"{job.tracker!r} {job.recipe}"
     if key not in _trackers:
         _trackers.clear()
-        _trackers[key] = tracker.build()
+        tracker = job.tracker.build()
+        _unchanged(job)
+        _trackers[key] = tracker
     return _trackers[key]
 
 
-def _same_recipe(tracker: TrackerSpec, folder: Path) -> None:
+def _unchanged(job: Job) -> None:
+    """Make sure that what a tracker was just built from is what it was when the run began."""
+    began, now = json.loads(job.recipe), job.tracker.recipe()
+    if _written(now) != job.recipe:
+        files = {**began["files"], **now["files"]}
+        changed = [path for path in files if began["files"].get(path) != now["files"].get(path)]
+        problem = f"{', '.join(changed) or job.tracker.use} changed while {job.tracker.name} was being run"
+        remedy = "Put it back and run the same command again, or give another --out"
+        raise DataError(_recipe_file(job.tracker, job.folder), problem, remedy)
+
+
+def _written(recipe: Mapping[str, object]) -> str:
+    return json.dumps(recipe, indent=1, sort_keys=True) + "\n"
+
+
+def _same_recipe(tracker: TrackerSpec, recipe: Mapping[str, object], folder: Path) -> None:
     """Make sure that boxes of this name which are there were made with the same thing."""
     path = _recipe_file(tracker, folder)
     if path.is_file():
@@ -274,7 +307,7 @@ def _same_recipe(tracker: TrackerSpec, folder: Path) -> None:
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             remedy = f"Delete it and {folder / tracker.name}, or give another --out"
             raise DataError(path, f"this is not JSON ({error})", remedy) from error
-        if made_with != tracker.recipe():
+        if made_with != recipe:
             problem = (
                 f"{folder / tracker.name} holds boxes that were made with other options, weights or teachers"
             )

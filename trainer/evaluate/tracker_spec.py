@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
 from blake3 import blake3
 
 from datasets.errors import DataError
 from datasets.rows import read_bytes
+from datasets.strict_yaml import parse_yaml_file
 from teachers import registry
 from teachers.base import Teacher
 from teachers.options import TeacherConfigError
@@ -134,10 +134,7 @@ def read_trackers(path: Path, defaults: Defaults) -> list[TrackerSpec]:
         ValueError: If a tracker lacks weights or teachers.
     """
     remedy = "Write NAME: {use: kcf, option: value}, one tracker per line"
-    try:
-        document = yaml.safe_load(read_bytes(path))
-    except yaml.YAMLError as error:
-        raise DataError(path, f"this is not YAML ({' '.join(str(error).split())})", remedy) from error
+    document = parse_yaml_file(read_bytes(path), path, remedy)
     if not isinstance(document, dict) or not document:
         raise DataError(path, "this is not a mapping of trackers", remedy)
     for name, entry in document.items():

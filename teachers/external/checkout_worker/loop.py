@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import traceback
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NoReturn
 
 from .channel import Message, receive, send
 from .refusal import Refusal, told
@@ -60,8 +60,15 @@ def _listen(requests: BinaryIO, messages: queue.Queue[Message]) -> None:
     while True:
         message = receive(requests)
         if message is None:
-            os._exit(0)
+            _end_group()
         messages.put(message)
+
+
+def _end_group() -> NoReturn:
+    """End this process and all that the tracker started: nobody else is left to do it."""
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(0)
 
 
 def _driver(order: Message) -> Any:  # noqa: ANN401 - PyTracking or PySot
