@@ -232,11 +232,20 @@ def _unheard_by_others() -> Iterator[None]:
     counts when the block ends: whoever starts processes then knows all that are to be ended.
     """
     resource_tracker.ensure_running()  # it would be started with the first process, and unblock the signal
+    heard: list[int] = []
+    handler = None
+    if threading.current_thread() is threading.main_thread():
+        # An older thread, which does not block it, may be handed it; Python then answers in this one all the same.
+        handler = signal.signal(signal.SIGINT, lambda number, _frame: heard.append(number))
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if handler is not None:
+            signal.signal(signal.SIGINT, handler)
+        if heard:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _keep(cluster: Any, workers: int, stack: ExitStack) -> None:  # noqa: ANN401 - distributed has no types

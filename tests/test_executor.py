@@ -143,7 +143,7 @@ from pipeline.params import ExecutorParams
 class Start:
     \"\"\"Start.\"\"\"
     def run(self):
-        threading.Timer(0.5, os.killpg, (0, signal.SIGINT)).start()
+        threading.Timer(AFTER, os.killpg, (0, signal.SIGINT)).start()
         with executor(ExecutorParams(workers=2), 2):
             threading.Event().wait(60)
 
@@ -151,9 +151,10 @@ raise SystemExit(run_only_command(Start, "program", []))
 """
 
 
-def test_ctrl_c_while_the_workers_start_is_one_line_and_leaves_none():
+@pytest.mark.parametrize("after", [0.01, 0.5, 1.5])
+def test_ctrl_c_while_the_workers_start_is_one_line_and_leaves_none(after):
     with subprocess.Popen(
-        [sys.executable, "-c", INTERRUPTED],
+        [sys.executable, "-c", INTERRUPTED.replace("AFTER", str(after))],
         cwd=REPOSITORY,
         stderr=subprocess.PIPE,
         text=True,

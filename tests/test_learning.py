@@ -934,6 +934,7 @@ def test_a_resumed_run_takes_a_default_that_is_named(sample, straight, tmp_path,
 
 
 def test_what_a_run_began_with_can_be_taken_back(sample, tmp_path, monkeypatch):
+    pytest.importorskip("tensorboard", reason="of the extra `logs`")
     options = run_options(log=LogOptions(tensorboard=True), machine=MachineOptions(device="cpu", threads=1))
     train([sample], tmp_path / "a", options)
     words = (

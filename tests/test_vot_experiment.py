@@ -371,7 +371,7 @@ def test_the_command_runs_the_experiment_and_scores_it(stack, tmp_path):
     assert code == 2
     assert "S has no run for 1 of 2 sequences: two" in err
     assert run_command(results=(folder,), dataset=(f"vot:{stack}",), interval=(5, 15), missing="omit")[0] == 0
-    assert "1 of 1 videos run" in run_command(**options)[2]
+    assert "1 of 1 video run" in run_command(**options)[2]
 
 
 def test_lengths_that_no_sequence_reaches_are_refused(stack, tmp_path):
