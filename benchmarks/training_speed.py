@@ -307,11 +307,15 @@ def live(
     own, ours = (Student(options.student).to(device) for _ in range(2))
     own.backbone.eval()  # its normalisation is frozen, as in our learner
     optimiser = shared.optimiser(ours, options.optimiser.learning_rate)
-    segments = Independent(number, own, ours, windows, options, device)
-    for _ in range(warm_up):
-        segments.update(optimiser)
-    _wait(device)
-    ready.wait(timeout=600)
+    try:
+        segments = Independent(number, own, ours, windows, options, device)
+        for _ in range(warm_up):
+            segments.update(optimiser)
+        _wait(device)
+    except Exception:
+        ready.abort()  # nobody is to wait for this one
+        raise
+    ready.wait()
     began = time.process_time()
     frames = sum(segments.update(optimiser) for _ in range(updates))
     _wait(device)
@@ -344,7 +348,7 @@ class Independent:
         o = self.options
         drawn = episodes.plan(o.episode, self.windows, o.seed, self.number, self.episode, o.students)
         clip = episodes.load(self.windows, drawn, self.windows.length, o.episode, self.device)
-        self.images, self.t, self.box = clip.images, 1, clip.start.to(self.device)
+        self.images, self.t, self.box = clip.images, 1, clip.first[:4].to(self.device)
         self.places, self.sizes = clip.windows.to(self.device), clip.sizes.to(self.device)
         self.truth, self.target = clip.truth.to(self.device), clip.target.to(self.device)
         self.present = clip.present.to(self.device)
