@@ -82,7 +82,7 @@ def tracker(weights: Path, device: str, dropout: bool) -> Any:  # noqa: ANN401 -
     made.visdom = None
     dcf = importlib.import_module("pytracking.libs.dcf")
     highest = dcf.max2d
-    dcf.max2d = lambda scores: tuple(found.cpu() for found in highest(scores))
+    vars(dcf)["max2d"] = lambda scores: tuple(found.cpu() for found in highest(scores))
     lists = importlib.import_module("pytracking.libs.tensorlist").TensorList
     answer = lists.__getattr__
 
