@@ -147,6 +147,8 @@ class Start:
         with executor(ExecutorParams(workers=2), 2):
             threading.Event().wait(60)
 
+# A shell's background job, as the tests may be, ignores it and hands that on.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 raise SystemExit(run_only_command(Start, "program", []))
 """
 
