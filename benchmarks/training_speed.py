@@ -349,9 +349,9 @@ class Independent:
         drawn = episodes.plan(o.episode, self.windows, o.seed, self.number, self.episode, o.students)
         clip = episodes.load(self.windows, drawn, self.windows.length, o.episode, self.device)
         self.images, self.t, self.box = clip.images, 1, clip.first[:4].to(self.device)
-        self.places, self.sizes = clip.windows.to(self.device), clip.sizes.to(self.device)
-        self.truth, self.target = clip.truth.to(self.device), clip.target.to(self.device)
-        self.present = clip.present.to(self.device)
+        self.places, self.sizes = clip.rows.windows.to(self.device), clip.rows.sizes.to(self.device)
+        self.truth, self.target = clip.rows.truth.to(self.device), clip.rows.target.to(self.device)
+        self.present = clip.rows.present.to(self.device)
         self.state = self.own.initial_state(1)
 
     def look(self) -> Any:  # noqa: ANN401

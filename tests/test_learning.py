@@ -260,8 +260,8 @@ class PlainStudent:
         crops = [
             crop_batch(
                 [self.clip.images[t]],
-                self.clip.windows[t : t + 1],
-                self.clip.sizes[t : t + 1],
+                self.clip.rows.windows[t : t + 1],
+                self.clip.rows.sizes[t : t + 1],
                 self.box[None],
                 32,
             )
@@ -272,26 +272,26 @@ class PlainStudent:
     def outcome(self, action):
         """The box that an action leads to, and its reward."""
         moved = transition(action.clamp(-1, 1), self.box)
-        box = clip_box(moved, *self.clip.sizes[self.t].tolist(), self.options.episode.smallest_box)
-        return box, reward(overlap(box, self.clip.truth[self.t]))
+        box = clip_box(moved, *self.clip.rows.sizes[self.t].tolist(), self.options.episode.smallest_box)
+        return box, reward(overlap(box, self.clip.rows.truth[self.t]))
 
     def segment(self, noise, noises):
         """The loss of t_max steps."""
         rows = []
         for step, further in zip(noise, noises, strict=True):
             action, value, self.state = self.look()
-            truth = action_between(self.clip.truth[self.t], self.box)
-            teacher = action_between(self.clip.target[self.t], self.box)
+            truth = action_between(self.clip.rows.truth[self.t], self.box)
+            teacher = action_between(self.clip.rows.target[self.t], self.box)
             sigma = (action[0] - truth).abs().detach().clamp_min(self.options.loss.sigma_floor)
             sample = (action[0] + sigma * step).detach()
             tried = (action[0] + sigma * further).detach()
             tried_reward = torch.tensor([float(self.outcome(a)[1]) for a in tried])
             taken = {
                 "autonomous": sample,
-                "following": action_between(self.clip.followed[self.t], self.box),
+                "following": action_between(self.clip.rows.followed[self.t], self.box),
             }.get(self.role, action[0].detach())
             self.box, r = self.outcome(taken)
-            teachers = reward(overlap(self.clip.target[self.t], self.clip.truth[self.t]))
+            teachers = reward(overlap(self.clip.rows.target[self.t], self.clip.rows.truth[self.t]))
             self.sums = [a + float(b) for a, b in zip(self.sums, (r, teachers), strict=True)]
             ends = self.t >= self.steps
             target = (truth if self.role == "imitating" else teacher).clamp(-1, 1)
@@ -491,9 +491,9 @@ def test_a_mirrored_and_reversed_clip_shows_the_same_mirrored_and_reversed(windo
     clip = load(windows, drawn, 4, options, CPU)
     window = windows.window(drawn.window)
     for t in range(4):
-        crop = crop_batch([clip.images[t]], clip.windows[t, None], clip.sizes[t, None], clip.truth[t, None])[
-            0
-        ]
+        crop = crop_batch(
+            [clip.images[t]], clip.rows.windows[t, None], clip.rows.sizes[t, None], clip.rows.truth[t, None]
+        )[0]
         plain = torch.from_numpy(window.image(3 - t))
         region, size = torch.from_numpy(window.regions[3 - t]), torch.from_numpy(window.image_size[3 - t])
         truth = torch.from_numpy(window.ground_truth[3 - t])
@@ -502,7 +502,7 @@ def test_a_mirrored_and_reversed_clip_shows_the_same_mirrored_and_reversed(windo
             crop - expected
         ).abs().mean() < 0.05  # corners that round the other way shift it by half a pixel
     start = load(windows, dataclasses.replace(drawn, shake=(0.1, 0, 0, -2.0)), 2, options, CPU).first
-    assert start[3] == 1.0 and torch.isclose(start[0], clip.truth[0, 0] + 0.1 * clip.truth[0, 2])
+    assert start[3] == 1.0 and torch.isclose(start[0], clip.rows.truth[0, 0] + 0.1 * clip.rows.truth[0, 2])
 
 
 def test_a_turned_and_hurried_clip_shows_the_same_turned_and_hurried(windows):
@@ -515,7 +515,10 @@ def test_a_turned_and_hurried_clip_shows_the_same_turned_and_hurried(windows):
         clip = load(windows, turned, 4, EpisodeOptions(), CPU)
         for t in range(4):
             crop = crop_batch(
-                [clip.images[t]], clip.windows[t, None], clip.sizes[t, None], clip.truth[t, None]
+                [clip.images[t]],
+                clip.rows.windows[t, None],
+                clip.rows.sizes[t, None],
+                clip.rows.truth[t, None],
             )
             one = slice(shown[t], shown[t] + 1)
             regions, sizes, truth = (
@@ -527,7 +530,7 @@ def test_a_turned_and_hurried_clip_shows_the_same_turned_and_hurried(windows):
             # Corners that round the other way shift it by half a pixel.
             assert (crop - expected).abs().mean() < 0.05
         wide = quarters % 2
-        assert clip.sizes[0].tolist() == window.image_size[0][:: -1 if wide else 1].tolist()
+        assert clip.rows.sizes[0].tolist() == window.image_size[0][:: -1 if wide else 1].tolist()
 
 
 def test_a_follower_takes_any_teachers_boxes_and_strays_from_them_bit_by_bit(windows):
@@ -539,17 +542,17 @@ def test_a_follower_takes_any_teachers_boxes_and_strays_from_them_bit_by_bit(win
     )
     for share, k in ((0.1, 0), (0.9, 1)):
         clip = load(windows, dataclasses.replace(drawn, follow=share), length, options, CPU)
-        assert np.array_equal(clip.followed, windows.window(two).teacher[:, k])
+        assert np.array_equal(clip.rows.followed, windows.window(two).teacher[:, k])
     alone = load(windows, dataclasses.replace(drawn, window=one, follow=0.9), length, options, CPU)
-    assert np.array_equal(alone.followed, windows.window(one).teacher[:, 0])
+    assert np.array_equal(alone.rows.followed, windows.window(one).teacher[:, 0])
     strays = load(windows, dataclasses.replace(drawn, drift=(0.4, 0, -0.2, 0)), length, options, CPU)
-    held = load(windows, dataclasses.replace(drawn), length, options, CPU).followed
+    held = load(windows, dataclasses.replace(drawn), length, options, CPU).rows.followed
     share = torch.arange(length) / length
-    torch.testing.assert_close(strays.followed[:, 0], held[:, 0] + 0.4 * share * held[:, 2])
-    torch.testing.assert_close(strays.followed[:, 2], held[:, 2] * (1 - 0.2 * share))
-    assert torch.equal(strays.followed[:, [1, 3]], held[:, [1, 3]])
+    torch.testing.assert_close(strays.rows.followed[:, 0], held[:, 0] + 0.4 * share * held[:, 2])
+    torch.testing.assert_close(strays.rows.followed[:, 2], held[:, 2] * (1 - 0.2 * share))
+    assert torch.equal(strays.rows.followed[:, [1, 3]], held[:, [1, 3]])
     turned = load(windows, dataclasses.replace(drawn, quarters=2, mirrored=True), length, options, CPU)
-    back = overlap(turned.followed, turned.truth), overlap(held, strays.truth)
+    back = overlap(turned.rows.followed, turned.rows.truth), overlap(held, strays.rows.truth)
     torch.testing.assert_close(*back)
 
 
@@ -934,9 +937,12 @@ def test_a_resumed_run_takes_a_default_that_is_named(sample, straight, tmp_path,
 
 
 def test_what_a_run_began_with_can_be_taken_back(sample, tmp_path, monkeypatch):
-    pytest.importorskip("tensorboard", reason="of the extra `logs`")
-    options = run_options(log=LogOptions(tensorboard=True), machine=MachineOptions(device="cpu", threads=1))
-    train([sample], tmp_path / "a", options)
+    train([sample], tmp_path / "a", run_options(machine=MachineOptions(device="cpu", threads=1)))
+    # As a run that began with TensorBoard leaves it, where that need not be installed.
+    path = tmp_path / "a" / "last.pt"
+    content = torch.load(path, weights_only=True)
+    content["options"]["log"]["tensorboard"] = True
+    torch.save(content, path)
     words = (
         f"trainer --data {sample} --out {tmp_path / 'a'} --resume --optimiser.updates 9 --log.no-tensorboard"
     )

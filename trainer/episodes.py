@@ -98,24 +98,17 @@ class Clip:
         images: T stored images, uint8 (h, w, 3), RGB.
         table: float32 (L, sum(COLUMNS)).
         first: float32 (sum(FIRST),): b_0, what to multiply each normalised colour by, what to add to each.
-        windows: See `Row`, as all that follows; views of the table, (L, ...).
-        sizes: The source images'.
-        truth: The ground truth.
-        target: The best teacher's boxes.
-        followed: One teacher's.
-        present: Where the target is.
     """
 
     plan: Plan
     images: list[Tensor]
     table: Tensor
     first: Tensor
-    windows: Tensor
-    sizes: Tensor
-    truth: Tensor
-    target: Tensor
-    followed: Tensor
-    present: Tensor
+
+    @property
+    def rows(self) -> Row:
+        """What is known of each frame, (L, ...): the table's columns."""
+        return Row.of(self.table)
 
 
 @functools.lru_cache(maxsize=4)
@@ -191,7 +184,7 @@ def load(windows: Windows, plan: Plan, frames: int, options: EpisodeOptions, dev
     numbers = np.concatenate([regions, sizes, truth, target, followed, present], axis=1)
     table = uploaded(numbers.astype(np.float32, copy=False), device)
     first = np.concatenate([moved, plan.contrast, plan.brightness]).astype(np.float32)
-    return Clip(plan, _uploaded(images, device), table, uploaded(first, device), *Row.of(table))
+    return Clip(plan, _uploaded(images, device), table, uploaded(first, device))
 
 
 def _uploaded(images: Sequence[RGB], device: torch.device) -> list[Tensor]:

@@ -64,9 +64,7 @@ def _on_gpu() -> Callable[[Tensor], Tensor]:
 
         fused_pool(torch.zeros(1, 1, 3, 3, device="cuda"), ALPHA)
     except Exception as error:  # noqa: BLE001 - whatever Triton, or the compiler that it calls, raises
-        _LOG.warning(
-            "mdnet: features take twice as long, for their kernel cannot be compiled here: %s", error
-        )
+        _LOG.warning("mdnet: features take longer, for their kernel cannot be compiled here: %s", error)
         return by_operators
     return lambda x: fused_pool(x, ALPHA)
 

@@ -43,8 +43,8 @@ _SMALL_TARGET = 0.004
 _MOST = 1024
 
 _FEW = 4
-"""Images that are on the CPU are cut there where there are no more than this: that costs less than the eighty kernels
-with which a GPU cuts any number."""
+"""Images that are on the CPU are cut there where there are no more than this: that costs less than the dozens of
+kernels with which a GPU cuts any number."""
 
 
 @dataclass(frozen=True, eq=False)

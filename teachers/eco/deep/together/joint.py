@@ -36,7 +36,7 @@ class Learned(NamedTuple):
 
 
 class Learning:
-    """`learn`, some 6,000 small kernels of two microseconds, as a GPU does it best."""
+    """`learn`, thousands of small kernels, as a GPU does it best."""
 
     def __init__(self) -> None:
         self._learn = Recorded(

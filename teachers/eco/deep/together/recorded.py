@@ -1,6 +1,6 @@
 """A function of tensors whose thousands of small kernels a GPU replays as one (a CUDA graph).
 
-Launched from Python one by one, kernels that take two microseconds each come every ten.
+Launched from Python one by one, they keep the device waiting.
 """
 
 from __future__ import annotations
