@@ -8,13 +8,17 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 from hypothesis import settings
 
 from datasets.synthetic import SyntheticOptions, write_synthetic
+
+if TYPE_CHECKING:
+    from datasets.video import Video
+    from trainer.windows import Windows
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -62,6 +66,46 @@ def small_videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     options = SyntheticOptions(videos=6, seed=5, max_length=45, image_size=(160, 120), difficulty=(0.0, 0.5))
     write_synthetic(root, options, workers=1)
     return root
+
+
+@pytest.fixture(scope="session")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> list[Video]:
+    """The four drawn videos of `sample`, of 9 frames each."""
+    from transfer_samples import make_video
+
+    folder = tmp_path_factory.mktemp("frames")
+    return [make_video(folder, f"video{i}", seed=i) for i in range(4)]
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory: pytest.TempPathFactory, videos: list[Video]) -> Path:
+    """A transfer set of 12 windows of 4 frames; whoever damages one takes a copy."""
+    from transfer_samples import write_sample
+
+    return write_sample(tmp_path_factory.mktemp("set"), videos)[0]
+
+
+@pytest.fixture
+def windows(sample: Path) -> Iterator[Windows]:
+    """The windows of `sample`, opened for one test, which may change their arrays."""
+    from trainer.windows import open_windows
+
+    opened = open_windows([sample])
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def straight(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of `learning_runs.run_options` without interruption; whoever goes on takes a copy."""
+    from learning_runs import run_options
+
+    from trainer.train import train
+
+    out = tmp_path_factory.mktemp("run") / "straight"
+    outcome = train([sample], out, run_options())
+    assert outcome.ending == "updates" and outcome.updates == 8
+    return out
 
 
 @pytest.fixture

@@ -9,10 +9,9 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from learning_runs import TINY, run_options, weights
 from test_crops import crop_dense
-from test_learning import TINY, run_options, weights
 from test_trackers import BOX, run, video
-from transfer_samples import make_video, write_sample
 
 from teachers.base import Task
 from trainer.crops import DEVIATION, MEAN, crop_batch, normalised
@@ -35,7 +34,6 @@ from trainer.student import Student, StudentOptions, load_student
 from trainer.trackers import Inference, TrasBatch, TrasfustTracker, TrasTracker
 from trainer.train import first_student, train
 from trainer.validation import HeldOut, follow
-from trainer.windows import open_windows
 
 pytestmark = pytest.mark.skipif(
     not torch.cuda.is_available(), reason="torch.cuda.is_available() is false: there is no GPU here"
@@ -48,20 +46,6 @@ def exact(one_thread, monkeypatch):
     """Convolutions and the LSTM in float32; matrix products are by default."""
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     assert not torch.backends.cuda.matmul.allow_tf32
-
-
-@pytest.fixture(scope="module")
-def sample(tmp_path_factory):
-    """A transfer set of 12 windows of 4 frames."""
-    folder = tmp_path_factory.mktemp("set")
-    return write_sample(folder, [make_video(folder, f"video{i}", seed=i) for i in range(4)])[0]
-
-
-@pytest.fixture
-def windows(sample):
-    opened = open_windows([sample])
-    yield opened
-    opened.close()
 
 
 def learner(windows, options, device):

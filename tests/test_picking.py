@@ -6,7 +6,7 @@ import weakref
 import numpy as np
 import pytest
 import torch
-from transfer_samples import make_video, write_sample
+from learning_runs import CPU, TINY
 
 from datasets.boxes import overlap
 from trainer.crops import crop_batch
@@ -21,28 +21,12 @@ from trainer.options import (
     ValidationOptions,
 )
 from trainer.picking import TRACKS, HeldOutTracks
-from trainer.student import Student, StudentOptions, load_student
+from trainer.student import Student, load_student
 from trainer.train import first_student, train
-from trainer.windows import Windows, open_windows
+from trainer.windows import Windows
 
 torch.set_num_threads(1)
-CPU = torch.device("cpu")
-TINY = StudentOptions(backbone="tiny", width=8, crop_size=32)
 EPISODE = EpisodeOptions(drift=1.0)
-
-
-@pytest.fixture(scope="module")
-def sample(tmp_path_factory):
-    """A transfer set of 12 windows of 4 frames."""
-    folder = tmp_path_factory.mktemp("set")
-    return write_sample(folder, [make_video(folder, f"video{i}", seed=i) for i in range(4)])[0]
-
-
-@pytest.fixture
-def windows(sample):
-    opened = open_windows([sample])
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

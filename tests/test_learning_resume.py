@@ -1,0 +1,117 @@
+"""Runs that end early go on to the same bits: killed at any update, by Ctrl-C, by kill -9."""
+
+import dataclasses
+import json
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+import torch
+from learning_runs import command, run_options, same, surroundings, weights
+
+from datasets.errors import DataError
+from trainer.checkpoint import load_checkpoint
+from trainer.learner import Learner
+from trainer.options import (
+    OptimiserOptions,
+    TrainOptions,
+)
+from trainer.student import load_student
+from trainer.train import first_student, train
+
+torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize("at", [1, 3, 4, 7])
+def test_killed_at_any_update_and_resumed_it_is_the_same_to_the_bit(
+    sample, straight, tmp_path, monkeypatch, at
+):
+    real = Learner.update
+
+    def dying(self, stop=False):
+        if self.updates == at:
+            raise MemoryError("as good as a kill: nothing is saved")
+        return real(self, stop)
+
+    monkeypatch.setattr(Learner, "update", dying)
+    with pytest.raises(MemoryError):
+        train([sample], tmp_path / "a", run_options())
+    monkeypatch.setattr(Learner, "update", real)
+    if at < 2:  # killed before the first checkpoint: there is nothing to resume
+        with pytest.raises(DataError, match="no checkpoint to resume"):
+            train([sample], tmp_path / "a", run_options(), resume=True)
+        return
+    outcome = train([sample], tmp_path / "a", TrainOptions(), resume=True)
+    assert outcome.updates == 8
+    assert same(weights(tmp_path / "a"), weights(straight))
+    assert (tmp_path / "a/best.safetensors").read_bytes() == (straight / "best.safetensors").read_bytes()
+
+    def lines(folder):
+        found = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+        return [{k: v for k, v in line.items() if k != "speed"} for line in found]
+
+    assert lines(tmp_path / "a") == lines(straight)
+
+
+def test_what_is_kept_is_the_running_mean_of_the_weights(sample, tmp_path, monkeypatch):
+    options = run_options()
+    options = dataclasses.replace(options, optimiser=dataclasses.replace(options.optimiser, average=0.3))
+    mean = {name: value.clone() for name, value in first_student(options).named_parameters()}
+    real = Learner.update
+
+    def watched(self, stop=False):
+        result = real(self, stop)
+        keep = min(0.3, self.updates / (self.updates + 10))
+        for name, value in self.student.named_parameters():
+            mean[name] = keep * mean[name] + (1 - keep) * value.detach()
+        if self.updates == 5 and not (tmp_path / "again").exists():
+            shutil.copytree(tmp_path / "a", tmp_path / "again")  # as if killed, the last checkpoint left
+        return result
+
+    monkeypatch.setattr(Learner, "update", watched)
+    train([sample], tmp_path / "a", options)
+    kept = weights(tmp_path / "a")
+    for name, value in mean.items():
+        torch.testing.assert_close(kept[name], value.detach(), rtol=1e-5, atol=1e-6, msg=name)
+    monkeypatch.setattr(Learner, "update", real)
+    train([sample], tmp_path / "again", TrainOptions(), resume=True)
+    assert same(weights(tmp_path / "again"), kept)
+
+
+def test_ctrl_c_leaves_a_checkpoint_that_goes_on(sample, straight, tmp_path, monkeypatch):
+    real = Learner.update
+
+    def interrupted(self, stop=False):
+        if self.updates == 4:
+            signal.raise_signal(signal.SIGINT)
+        return real(self, stop)
+
+    monkeypatch.setattr(Learner, "update", interrupted)
+    before = signal.getsignal(signal.SIGINT)  # a shell's background jobs ignore Ctrl-C from the start
+    outcome = train([sample], tmp_path / "a", run_options())
+    assert outcome.ending == "interrupted" and outcome.updates < 8
+    assert signal.getsignal(signal.SIGINT) is before
+    load_student(tmp_path / "a/last.safetensors")
+    monkeypatch.setattr(Learner, "update", real)
+    assert train([sample], tmp_path / "a", TrainOptions(), resume=True).ending == "updates"
+    assert same(weights(tmp_path / "a"), weights(straight))
+
+
+def test_after_kill_9_a_run_goes_on_to_the_same_bits(sample, tmp_path):
+    out, updates = tmp_path / "killed", 150
+    running = subprocess.Popen(
+        command(sample, out, updates), env=surroundings(), stderr=subprocess.PIPE, text=True
+    )
+    while not (out / "last.pt").exists() and running.poll() is None:
+        time.sleep(0.002)
+    running.kill()
+    _, errors = running.communicate()
+    assert running.returncode == -signal.SIGKILL, errors
+    assert load_checkpoint(out).learner["updates"] < updates
+    options = run_options(optimiser=OptimiserOptions(learning_rate=1e-2, scaling="none", updates=updates))
+    assert train([sample], out, TrainOptions(), resume=True).updates == updates
+    train([sample], tmp_path / "whole", options)
+    assert same(weights(out), weights(tmp_path / "whole"))
+    assert same(weights(out, "best.safetensors"), weights(tmp_path / "whole", "best.safetensors"))

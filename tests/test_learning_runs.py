@@ -1,0 +1,126 @@
+"""Whole runs: what they leave behind, how they end, and that several processes learn what one learns."""
+
+import json
+import socket
+import subprocess
+import sys
+
+import pytest
+import torch
+from learning_runs import command, run_options, same, surroundings, weights
+
+from trainer.options import (
+    LogOptions,
+    MachineOptions,
+    OptimiserOptions,
+    TrainOptions,
+    ValidationOptions,
+)
+from trainer.train import BEST, train
+
+torch.set_num_threads(1)
+
+
+def test_a_run_leaves_weights_history_and_checkpoint(straight):
+    assert sorted(p.name for p in straight.iterdir()) == [
+        "best.safetensors",
+        "history.jsonl",
+        "last.pt",
+        "last.safetensors",
+    ]
+    history = [json.loads(line) for line in (straight / "history.jsonl").read_text().splitlines()]
+    assert [line["update"] for line in history] == [3, 4, 6, 8]
+    assert {"loss/imitation", "loss/policy", "loss/value", "reward/teacher", "horizon", "speed"} <= set(
+        history[1]
+    )
+    assert 0 <= history[0]["validation/ao"] <= 1
+
+
+def test_who_may_read_the_history_may_read_the_weights(straight):
+    assert len({path.stat().st_mode for path in straight.iterdir()}) == 1
+
+
+def test_a_run_shorter_than_its_intervals_leaves_all_files_and_says_how_it_ended(sample, tmp_path, capsys):
+    options = run_options(
+        optimiser=OptimiserOptions(learning_rate=1e-2, scaling="none", updates=2),
+        validation=ValidationOptions(share=0.4, every=1000),
+        log=LogOptions(every=100, checkpoint=500),
+    )
+    outcome = train([sample], tmp_path, options)
+    said = capsys.readouterr().err
+    assert (
+        f"ended after update 2: all updates are made; for more, --optimiser.updates; {BEST} is of update 2"
+        in said
+    )
+    history = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()]
+    assert [line["update"] for line in history] == [2, 2] and "loss/imitation" in history[0]
+    assert history[1]["validation/ao"] == outcome.best
+    assert same(weights(tmp_path, BEST), weights(tmp_path))
+    again = train([sample], tmp_path, TrainOptions(), resume=True)
+    assert again == outcome and "ended after update 2" in capsys.readouterr().err
+
+
+def test_a_run_whose_time_is_over_before_a_validation_says_so(sample, tmp_path, capsys):
+    options = run_options(optimiser=OptimiserOptions(minutes=0), validation=ValidationOptions(share=0.4))
+    assert train([sample], tmp_path, options).ending == "minutes"
+    assert f"the time is over; --resume goes on; nothing was validated yet, so there is no {BEST}" in (
+        capsys.readouterr().err
+    )
+
+
+def test_time_ends_a_run(sample, tmp_path):
+    options = run_options(optimiser=OptimiserOptions(updates=10**6, minutes=1e-4))
+    assert train([sample], tmp_path / "a", options).ending == "minutes"
+
+
+def test_validation_that_stops_improving_ends_the_run(sample, tmp_path):
+    never = OptimiserOptions(learning_rate=1e-12, scaling="none", updates=100)
+    options = run_options(optimiser=never, validation=ValidationOptions(share=0.4, every=1, patience=2))
+    outcome = train([sample], tmp_path / "a", options)
+    assert outcome.ending == "patience" and outcome.updates <= 4 and outcome.best_update <= 2
+    again = train([sample], tmp_path / "a", options, resume=True)
+    assert again.ending == "patience" and again.updates == outcome.updates
+
+
+def test_a_run_in_mixed_precision_leaves_finite_float32_weights(sample, tmp_path):
+    options = run_options(machine=MachineOptions(device="cpu", readers=1, precision="bfloat16"))
+    assert train([sample], tmp_path / "a", options).updates == 8
+    assert all(v.dtype == torch.float32 and v.isfinite().all() for v in weights(tmp_path / "a").values())
+
+
+def in_two_processes(words):
+    """Run a command as torchrun would, without its seconds; what each process printed."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    group = surroundings(MASTER_ADDR="127.0.0.1", MASTER_PORT=port, WORLD_SIZE="2")
+    peers = [
+        subprocess.Popen(
+            words,
+            env={**group, "RANK": str(r), "LOCAL_RANK": str(r)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for r in range(2)
+    ]
+    printed = [peer.communicate(timeout=120) for peer in peers]
+    assert [peer.returncode for peer in peers] == [0, 0], printed
+    return [out for out, _ in printed]
+
+
+def test_processes_wait_longer_for_each_other_than_a_validation_of_whole_videos_takes():
+    words = "from trainer.processes import join; import torch; from torch import distributed as d; me = join('cpu'); "
+    words += (
+        "print(d.group.WORLD._get_backend(torch.device('cpu')).options._timeout.total_seconds()); me.leave()"
+    )
+    assert min(float(out) for out in in_two_processes([sys.executable, "-c", words])) >= 12 * 3600
+
+
+def test_two_processes_learn_what_one_learns(sample, straight, tmp_path):
+    in_two_processes(command(sample, tmp_path / "two"))
+    two, one = weights(tmp_path / "two"), weights(straight)
+    for name in one:
+        torch.testing.assert_close(two[name], one[name], rtol=1e-3, atol=1e-5, msg=name)
+    with pytest.raises(ValueError, match="learnt by 2 processes, not 1"):
+        train([sample], tmp_path / "two", TrainOptions(), resume=True)

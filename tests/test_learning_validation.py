@@ -1,0 +1,97 @@
+"""Validation: held-out windows and videos are tracked as TRAS tracks, and scored."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from learning_runs import CPU, run_options
+from tiny_videos import rows, write_got10k
+
+from datasets.images import read_image
+from teachers.base import Task
+from trainer.crops import crop_batch
+from trainer.mdp import clip_box, transition
+from trainer.options import (
+    EpisodeOptions,
+    ValidationOptions,
+)
+from trainer.trackers import Inference, TrasTracker
+from trainer.train import first_student
+from trainer.validation import HeldOut, follow, score
+from trainer.windows import split
+
+torch.set_num_threads(1)
+
+
+def test_following_together_is_following_alone(windows):
+    student = first_student(run_options())
+    torch.nn.init.normal_(student.actor.weight, std=0.05)
+    _, test = split(windows, 0.4)
+    chosen = HeldOut(ValidationOptions(), EpisodeOptions(), test)
+    tracked = follow(student, chosen, EpisodeOptions(), CPU)
+    assert len(tracked) == len(chosen) == len(test)
+    assert not any(
+        sequence.window._images for _, sequence in tracked
+    )  # of many, the images would fill the memory
+    for boxes, sequence in tracked:
+        box, state = torch.from_numpy(sequence.truth[0]), student.initial_state(1)
+        for t in range(1, 4):
+            pairs = [sequence.pixels(t - 1), sequence.pixels(t)]
+            crops = [
+                crop_batch(
+                    [torch.from_numpy(p.image)],
+                    torch.from_numpy(p.window)[None],
+                    torch.tensor([p.size]),
+                    box[None],
+                    32,
+                )
+                for p in pairs
+            ]
+            action, _, state = student(*crops, state)
+            box = clip_box(transition(action[0].detach().clamp(-1, 1), box), *pairs[1].size)
+            torch.testing.assert_close(torch.from_numpy(boxes[t]), box, rtol=1e-4, atol=1e-3)
+
+
+def test_whole_videos_are_tracked_as_tras_tracks_them(small_videos, windows):
+    """Past frame 32 too, where the LSTM's state returns to its beginning."""
+    student = first_student(run_options()).eval()
+    with torch.no_grad():  # an untrained student hardly moves
+        student.actor.weight *= 40
+    options = ValidationOptions(videos=f"synthetic:{small_videos}:train", most=2)
+    held = HeldOut(options, EpisodeOptions(), windows)
+    tracked = follow(student, held, EpisodeOptions(), CPU)
+    assert max(len(boxes) for boxes, _ in tracked) > 33
+    for boxes, sequence in tracked:
+        images = [read_image(path) for path in sequence.video.frames]
+        tracker = TrasTracker(Inference(copy.deepcopy(student)))
+        expected = [tracker.start(images[0], sequence.truth[0], Task("v", len(images)))]
+        expected += [tracker.track(image) for image in images[1:]]
+        np.testing.assert_allclose(boxes, expected, atol=1e-2)
+        assert np.abs(boxes - boxes[0]).max() > 1
+    found, still = held.validate(student, CPU), held.baselines()["static box"]
+    truths = [(sequence.truth, sequence.present) for _, sequence in tracked]
+    assert found == score([boxes for boxes, _ in tracked], truths) and found.frames == still.frames
+
+
+@pytest.mark.parametrize(("split", "length"), [("test", 3), ("val", 1)])
+def test_videos_that_nobody_can_be_scored_on_are_refused(windows, tmp_path, split, length):
+    """A test split has boxes for its first frames alone: every student would score 0 on it."""
+    folder = write_got10k(tmp_path, {"a": length, "b": length}, split)
+    for name in ("a", "b"):
+        (folder / name / "groundtruth.txt").write_text("5,7,10,12\n")
+    with pytest.raises(ValueError, match=r"none of 2 videos has images, .*\(a test split has none\)"):
+        HeldOut(ValidationOptions(videos=f"got10k:{tmp_path}:{split}"), EpisodeOptions(), windows)
+    (tmp_path / "truth").mkdir()
+    (tmp_path / "truth" / "a.txt").write_text(rows(5))
+    with pytest.raises(ValueError, match=r"none of 1 videos has images"):
+        HeldOut(ValidationOptions(videos=f"annotations:{tmp_path / 'truth'}"), EpisodeOptions(), windows)
+
+
+def test_scores_leave_out_frame_0_and_absent_frames():
+    truth = np.tile(np.array([0, 0, 10, 10], np.float32), (4, 1))
+    boxes = truth.copy()
+    boxes[0] = boxes[3] = [50, 50, 1, 1]
+    boxes[2, 2] = 5
+    found = score([boxes], [(truth, np.array([True, True, True, False]))])
+    assert found.ao == pytest.approx(0.75) and found.sr50 == 0.5 and found.frames == 2
