@@ -18,6 +18,8 @@ from datasets.synthetic import SyntheticOptions, write_synthetic
 
 if TYPE_CHECKING:
     from datasets.video import Video
+    from trainer.student import Student
+    from trainer.trackers import Inference
     from trainer.windows import Windows
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -106,6 +108,39 @@ def straight(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     outcome = train([sample], out, run_options())
     assert outcome.ending == "updates" and outcome.updates == 8
     return out
+
+
+@pytest.fixture(scope="session")
+def student() -> Student:
+    """A random student that moves, where an untrained one hardly does."""
+    import torch
+
+    from trainer.student import Student, StudentOptions
+
+    torch.manual_seed(2)
+    made = Student(StudentOptions(backbone="tiny", width=48, crop_size=64)).eval()
+    with torch.no_grad():
+        made.actor.weight *= 40
+        made.actor.bias.zero_()
+        made.critic.weight *= 20
+    return made
+
+
+@pytest.fixture(scope="session")
+def inference(student: Student) -> Inference:
+    """`student`, as the trackers ask it."""
+    from trainer.trackers import Inference
+
+    return Inference(student)
+
+
+@pytest.fixture
+def weights(student: Student, tmp_path: Path) -> Path:
+    """The file of `student`."""
+    from trainer.student import save_student
+
+    save_student(tmp_path / "student.safetensors", student)
+    return tmp_path / "student.safetensors"
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 import torch
 from learning_runs import TINY, run_options, weights
 from test_crops import crop_dense
-from test_trackers import BOX, run, video
+from tracker_samples import BOX, Scripted, run, script, video
 
 from teachers.base import Task
 from trainer.crops import DEVIATION, MEAN, crop_batch, normalised
@@ -228,8 +228,6 @@ def _unwatched(function, *arguments):
 
 
 def test_trasfust_judges_as_on_the_cpu(student):
-    from test_trackers import Scripted, script
-
     images, values = video(0, 40), []
     for device in ("cpu", "cuda"):
         teachers = {"a": Scripted(script(1)), "b": Scripted(script(2))}

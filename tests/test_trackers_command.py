@@ -1,0 +1,75 @@
+"""`python -m trainer.track`: the video that it draws, and mistakes on its command line."""
+
+import json
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+
+from datasets.command_line import run_only_command
+from datasets.images import read_image
+from datasets.spec import open_dataset
+from trainer.track import Track
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def track(*arguments):
+    return run_only_command(Track, "python -m trainer.track", [str(a) for a in arguments])
+
+
+def test_the_command_draws_a_video(small_videos, weights, tmp_path, capsys):
+    dataset = open_dataset(f"got10k:{small_videos}")
+    shown = dataset[dataset.names[0]]
+    folder = shown.frames[0].parent
+    out = tmp_path / "out.mp4"
+    for kind, teachers in (("tras", []), ("trast", ["mosse"]), ("trasfust", ["mosse", "medianflow"])):
+        given = ["--teachers", *teachers] if teachers else []
+        arguments = ["--tracker", kind, "--weights", weights, "--video", folder, "--out", out, *given]
+        assert track(*arguments, "--json") == 0
+        figures = json.loads(capsys.readouterr().out)
+        assert figures["frames"] == len(shown) and 0 <= figures["ao"] <= 1 and figures["fps"] > 0
+        assert sum(figures["chosen"].values()) == len(shown) - 1
+        assert set(figures["chosen"]) <= {"student", *teachers}
+        read = cv2.VideoCapture(str(out))
+        assert read.get(cv2.CAP_PROP_FRAME_COUNT) == len(shown)
+        drawn = read.read()[1]
+        assert drawn.shape[1] >= 480
+        plain = cv2.resize(read_image(shown.frames[0]), drawn.shape[1::-1])
+        assert np.abs(drawn.astype(int) - plain).max() > 100  # boxes and text are on it
+
+
+def test_the_first_box_is_enough_for_a_look(small_videos, weights, tmp_path, capsys):
+    folder = shutil.copytree(next((small_videos / "train").glob("Synthetic*")), tmp_path / "own")
+    truth = folder / "groundtruth.txt"
+    frames = len(truth.read_text().splitlines())
+    truth.write_text(truth.read_text().splitlines()[0] + "\n")
+    (folder / "absence.label").unlink()
+    arguments = ["--tracker", "tras", "--weights", weights, "--video", folder, "--out", tmp_path / "o.mp4"]
+    assert track(*arguments, "--json") == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert (figures["frames"], figures["ao"]) == (frames, None)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"--tracker": "trast"}, "trast has one teacher, not 0"),
+        ({"--teachers": "kcf"}, "tras has none"),
+        ({"--tracker": "trasfust"}, "TRASFUST has no teachers"),
+        ({"--out": "out.avi"}, "ends in .mp4"),
+        ({"--out": "films.mp4"}, "this is a folder"),
+        ({"--fps": "0"}, "give a number from 0.1 to 1000"),
+        ({"--weights": "nowhere.safetensors"}, "nowhere.safetensors"),
+        ({"--video": "nowhere"}, "nowhere"),
+    ],
+)
+def test_mistakes_on_the_command_line(small_videos, weights, tmp_path, monkeypatch, capsys, change, message):
+    folder = next((small_videos / "train").iterdir())
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "films.mp4").mkdir()
+    options = {"--tracker": "tras", "--weights": weights, "--video": folder, "--out": tmp_path / "o.mp4"}
+    assert track(*(part for pair in {**options, **change}.items() for part in pair)) == 2
+    assert message in capsys.readouterr().err
+    assert not [path for path in tmp_path.glob("*.mp4") if path.is_file()]

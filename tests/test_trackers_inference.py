@@ -1,0 +1,131 @@
+"""The student as a tracker uses it: many videos at once, odd boxes and weights, a packed network."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from tracker_samples import BOX, FRAMES, HEIGHT, WIDTH, Scripted, run, script, video
+
+from datasets.errors import DataError
+from teachers import registry
+from teachers.base import BatchTeacher, Task, TeacherError
+from teachers.options import TeacherConfigError
+from trainer.student import LSTMState, Student, StudentOptions
+from trainer.trackers import Inference, TrasBatch, TrasfustTracker, TrasTracker
+from trainer.trackers.inference import View, region
+from trainer.trackers.packed import pack
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.mark.parametrize("together", [1, 3, 4])
+def test_a_batch_does_not_mix_videos(inference, together, monkeypatch):
+    batch = TrasBatch(inference, 4, together)
+    assert isinstance(batch, BatchTeacher)
+    sizes, see = [], inference._student.see
+    videos = {slot: video(slot, 40) for slot in range(4)}
+    alone = {}
+    for slot, images in videos.items():
+        batch.start(2, images[0], BOX, Task("v", 40))
+        alone[slot] = np.stack([batch.step({2: image})[2] for image in images[1:]])
+        batch.release(2)
+        single = run(TrasTracker(inference), images)[1:]
+        np.testing.assert_allclose(alone[slot], single, atol=1e-3)
+    monkeypatch.setattr(inference._student, "see", lambda p, c: sizes.append(len(p)) or see(p, c))
+    found = {slot: [] for slot in videos}
+    for t in range(40 + 3):  # each begins a frame later than the last, and leaves when it ends
+        for slot in videos:
+            if t == slot:
+                batch.start(slot, videos[slot][0], BOX, Task("v", 40))
+        busy = {s: videos[s][t - s] for s in videos if 0 < t - s < 40}
+        for slot, box in batch.step(busy).items():
+            found[slot].append(box)
+    for slot, boxes in found.items():
+        np.testing.assert_array_equal(np.stack(boxes), alone[slot])
+    assert set(sizes) == {together}  # whatever the number of videos: the last bits may depend on it
+    with pytest.raises(ValueError, match="there is no slot 4"):
+        batch.start(4, videos[0][0], BOX, Task("v", 40))
+    with pytest.raises(ValueError, match="slots = 0"):
+        TrasBatch(inference, 0)
+
+
+def test_equal_views_are_looked_at_once_and_answered_alike(student, inference, monkeypatch):
+    images = video(frames=3)
+    looks = []
+    see = inference._student.see
+    monkeypatch.setattr(inference._student, "see", lambda p, c: looks.append(len(p)) or see(p, c))
+    same = [View(images[0], images[1], BOX.copy()) for _ in range(3)]
+    other = View(images[0], images[2], BOX)
+    answers = inference.answer([same[0], other, *same[1:]], [inference.begin() for _ in range(4)])
+    assert looks == [2]
+    assert answers[0].value == answers[2].value == answers[3].value != answers[1].value
+    np.testing.assert_array_equal(answers[0].box, answers[2].box)
+
+
+def test_what_crops_are_made_around():
+    inside = np.float32([3, 4, 10, 12])
+    assert region(inside, 50, 40) is inside
+    np.testing.assert_allclose(region(np.float32([45, -30, 20, 10]), 50, 40), [40, -5, 20, 10])
+    np.testing.assert_allclose(region(np.float32([-1e7, 0, 2e7, 10]), 50, 40), [-25, 0, 50, 10])
+
+
+def test_a_box_that_vanishes_or_leaves_is_still_tracked(inference):
+    for wild in (np.float32([-500, 900, 1e-4, 5e5]), np.float32([WIDTH, HEIGHT, 1, 1])):
+        boxes = np.tile(wild, (FRAMES, 1))
+        tracker = TrasfustTracker(inference, {"a": Scripted(boxes), "b": Scripted(script(1))})
+        found = run(tracker, video(frames=5))
+        assert (found[:, 2:] >= 1).all() and (found[:, :2] >= 0).all()
+        assert (found <= [WIDTH, HEIGHT, WIDTH, HEIGHT]).all()
+
+
+def test_what_no_tracker_can_start_from(inference):
+    tracker = TrasTracker(inference)
+    for box in ([10, 10, 0, 5], [math.nan, 1, 2, 3], [WIDTH + 5, 0, 5, 5]):
+        with pytest.raises(TeacherError, match="video v: the first box"):
+            tracker.start(video(frames=1)[0], np.float32(box), Task("v", 3))
+    with pytest.raises(TeacherError, match="needs the images"):
+        tracker.start(None, BOX, Task("v", 3))
+
+
+def test_a_student_of_broken_numbers_fails_the_video(student):
+    torch.manual_seed(0)
+    broken = Student(student.options).eval()
+    with torch.no_grad():
+        broken.actor.bias[:] = math.nan
+    with pytest.raises(TeacherError, match="not finite"):
+        run(TrasTracker(Inference(broken)), video(frames=3))
+
+
+@pytest.mark.parametrize("backbone", ["tiny", "small", "matching", "resnet18"])
+@pytest.mark.parametrize("onednn", [True, False])
+def test_packing_changes_rounding_only(backbone, onednn, monkeypatch):
+    for module in ("teachers.siamrpn.products", "trainer.trackers.packed"):
+        if not onednn:
+            monkeypatch.setattr(f"{module}.has_onednn", lambda: False)
+    torch.manual_seed(1)
+    plain = Student(StudentOptions(backbone=backbone, width=64, crop_size=64)).eval()
+    for module in plain.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 2)
+    torch.manual_seed(1)
+    fast = Student(plain.options)
+    fast.load_state_dict(plain.state_dict())
+    pack(fast)
+    previous, current = torch.randn(2, 3, 3, 64, 64)
+    state = LSTMState(*(0.5 * torch.randn(2, 3, 64)))
+    with torch.inference_mode():
+        for a, b in zip(plain(previous, current, state)[:2], fast(previous, current, state)[:2], strict=True):
+            torch.testing.assert_close(a, b, atol=2e-5, rtol=1e-4)
+
+
+def test_weights_of_another_network(tmp_path):
+    save_file({"backbone.conv1.weight": torch.zeros(3)}, tmp_path / "other.safetensors")
+    torch.save({"features.0.weight": torch.zeros(3)}, tmp_path / "other.pth")
+    for name in ("other.safetensors", "other.pth"):
+        with pytest.raises(DataError, match=name):
+            registry.create("tras", {"weights": str(tmp_path / name)})
+    with pytest.raises(TeacherConfigError, match="nowhere"):
+        registry.create("tras", {"weights": str(tmp_path / "nowhere")})
