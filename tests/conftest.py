@@ -143,6 +143,53 @@ def weights(student: Student, tmp_path: Path) -> Path:
     return tmp_path / "student.safetensors"
 
 
+@pytest.fixture(scope="session")
+def pytracking_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small made-up checkout of pytracking."""
+    import fake_checkouts
+
+    return fake_checkouts.write(fake_checkouts.PYTRACKING, tmp_path_factory.mktemp("pytracking"))
+
+
+@pytest.fixture(scope="session")
+def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the weights of that checkout's tracker."""
+    import fake_checkouts
+
+    root = tmp_path_factory.mktemp("networks")
+    fake_checkouts.save_network(root / "nets" / "small.pth")
+    return root
+
+
+@pytest.fixture(scope="session")
+def fake(pytracking_root: Path, networks: Path) -> Any:
+    """That checkout's tracker, in a process of its own, which takes a second to start."""
+    from teachers import registry
+
+    options = {"checkout": str(pytracking_root), "weights": str(networks)}
+    return registry.create("pytracking:fake/default", options)
+
+
+@pytest.fixture(scope="session")
+def pysot_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small made-up checkout of pysot."""
+    import fake_checkouts
+
+    return fake_checkouts.write(fake_checkouts.PYSOT, tmp_path_factory.mktemp("pysot"))
+
+
+@pytest.fixture(scope="session")
+def pysot_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The weights of that checkout's trackers."""
+    import torch
+
+    path = tmp_path_factory.mktemp("weights") / "small.pth"
+    state = {"head.weight": torch.tensor([[1.0, 2.0]]), "head.bias": torch.zeros(1)}
+    state |= {f"norm.{k}": torch.ones(1) for k in ("weight", "bias", "running_mean", "running_var")}
+    torch.save({"state_dict": {f"module.{k}": v for k, v in state.items()}}, path)
+    return path
+
+
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     """Make `tmp_path` the working folder, with a params.yaml; returns a function that writes its sections anew."""
