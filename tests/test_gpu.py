@@ -12,9 +12,9 @@ import pytest
 import torch
 from eco_deep_checkpoint import write_checkpoint
 from golden_sequence import sequence
-from test_mdnet import UPSTREAM, followed, golden_video
-from test_mdnet import golden_weights as mdnet_weights
-from test_siamrpn import GOLDEN, golden_weights, small_network
+from mdnet_samples import UPSTREAM, followed
+from mdnet_samples import golden_weights as mdnet_weights
+from siamrpn_samples import GOLDEN, golden_weights, small_network
 
 from datasets import open_dataset
 from pipeline.follow import follow
@@ -111,7 +111,7 @@ def test_mdnet_tracks_as_on_the_cpu(tmp_path: Path, full_precision: None):
     """Masks of dropout are drawn there, so boxes differ: by no more than between two seeds on the CPU."""
     path = tmp_path / "golden.pth"
     torch.save({"shared_layers": mdnet_weights()}, path)
-    video = golden_video(len(UPSTREAM))
+    video = FRAMES[: len(UPSTREAM)]
     teacher = Mdnet(path, device=CUDA)
     boxes = followed(teacher, video)
     np.testing.assert_allclose(boxes, UPSTREAM, atol=15, rtol=0)
