@@ -18,6 +18,7 @@ from datasets.synthetic import SyntheticOptions, write_synthetic
 
 if TYPE_CHECKING:
     from datasets.video import Video
+    from teachers.base import Teacher
     from trainer.student import Student
     from trainer.trackers import Inference
     from trainer.windows import Windows
@@ -162,7 +163,7 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def fake(pytracking_root: Path, networks: Path) -> Any:
+def fake(pytracking_root: Path, networks: Path) -> Teacher:
     """That checkout's tracker, in a process of its own, which takes a second to start."""
     from teachers import registry
 

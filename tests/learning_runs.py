@@ -43,9 +43,9 @@ def run_options(**changes):
     return TrainOptions(**{**values, **changes})
 
 
-def made(windows, options, numbers=None):
+def made(windows, options):
     """A learner with its interactions, as a run makes them."""
-    numbers = numbers or list(range(options.students))
+    numbers = list(range(options.students))
     student = first_student(options)
     reader = Reader(options.episode, windows, options.seed, options.students, 1, CPU)
     grows = [RECIPES[options.recipe].grows(n) for n in numbers]

@@ -9,9 +9,7 @@ from trainer.curriculum import Curriculum
 from trainer.episodes import load, plan
 from trainer.losses import Segment
 from trainer.mdp import action_between, clip_box, overlap, reward, transition
-from trainer.options import (
-    RECIPES,
-)
+from trainer.options import RECIPES
 
 
 def plain_losses(segment, s, masked, options):

@@ -20,6 +20,7 @@ from teachers.siamrpn.variants import VARIANTS
 
 CPU = torch.device("cpu")
 GOLDEN = json.loads((Path(__file__).parent / "siamrpn_golden.json").read_text())
+FRAMES, BOXES = sequence()
 TASK = Task("video", 20)
 
 
@@ -47,6 +48,3 @@ def small_tracker(together: int | None = None, **tuning: object):
     network.load_state_dict(golden_weights(network, 0.05, 0.05))
     made = prepared(network, replace(VARIANTS["siamrpn_alex_dwxcorr"].tuning, **tuning))
     return Tracker(made.network, made.tuning, CPU, together)
-
-
-FRAMES, BOXES = sequence()

@@ -14,14 +14,7 @@ from hypothesis import strategies as st
 from teachers.eco.geometry import geometry, rounded
 from teachers.eco.window import scale_windows, search_window
 from teachers.features.colour_fhog import ColourFHOG
-from teachers.features.colours import (
-    ENTRIES,
-    basic_colours,
-    colour_cells,
-    grey_cells,
-    intensities,
-    lab,
-)
+from teachers.features.colours import ENTRIES, basic_colours, colour_cells, grey_cells, intensities, lab
 from teachers.features.fhog import FHOG
 
 # Geometry and windows

@@ -24,9 +24,7 @@ from teachers.eco.sample_space import RATE, SampleSpace
 from teachers.eco.scale_filter import ScaleFilter
 from teachers.eco.vectors import inner
 from teachers.eco.window import search_window
-from teachers.features.colours import (
-    basic_colours,
-)
+from teachers.features.colours import basic_colours
 
 # Fourier series
 

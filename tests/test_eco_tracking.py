@@ -16,11 +16,7 @@ from datasets.errors import DataError
 from datasets.otb import Otb
 from teachers.base import Task, TeacherError
 from teachers.eco import Eco
-from teachers.features.colours import (
-    ENTRIES,
-    basic_colours,
-    read_table,
-)
+from teachers.features.colours import ENTRIES, basic_colours, read_table
 from teachers.options import TeacherConfigError, checked_options
 
 # Whole videos

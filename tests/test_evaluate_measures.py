@@ -20,6 +20,7 @@ TABLE_5 = {
     "ECO": (0.668, 0.896),
     "MDNet": (0.673, 0.901),
 }
+
 number = st.floats(-40, 120, width=32)
 size = st.floats(-2, 80, width=32)
 box = st.tuples(number, number, size, size)

@@ -1,6 +1,5 @@
 """Which trackers are evaluated: wrong options, a file of trackers, and what their boxes were made with."""
 
-import errno
 import json
 import re
 from pathlib import Path
@@ -9,7 +8,6 @@ import numpy as np
 import pytest
 from evaluation_samples import run
 
-from datasets.command_line import guarded
 from datasets.errors import DataError
 from datasets.results import write_results
 from teachers import registry
@@ -49,16 +47,6 @@ def test_wrong_options_end_as_one_sentence(small_videos, tmp_path, options, word
     assert (code, out) == (2, "")
     assert words in err
     assert not (tmp_path / "out").exists()
-
-
-def test_what_the_system_refuses_ends_as_one_sentence(capsys):
-    class Full:
-        def run(self):
-            raise OSError(errno.ENOSPC, "No space left on device", "evaluation/results")
-
-    assert guarded(Full(), "evaluate") == 2
-    said = "evaluate: [Errno 28] No space left on device: 'evaluation/results'\n"
-    assert capsys.readouterr().err == said
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from teachers import registry
 from teachers.base import Task, TeacherError
 
 torch.set_num_threads(1)
+
 FAULTS = {
     100: "IndexError: list index out of range (pytracking/tracker/fake/tracker.py, line 31)",
     101: "(x, y, w, h) = (nan, nan, nan, nan), which is not finite with a positive size",

@@ -18,6 +18,8 @@ from trainer.judgement import Picks, Values, return_ahead, return_rest, rewards
 from trainer.student import Student, StudentOptions, save_student
 from trainer.trackers.choice import Choice
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TRUTH = np.array([10.0, 10, 20, 20], np.float32)
 
 
@@ -26,14 +28,6 @@ def moved(pixels):
 
 
 STEPS = st.lists(st.integers(-10, 10).map(lambda n: n / 10), max_size=90).map(np.array)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @given(STEPS, st.integers(0, 40))

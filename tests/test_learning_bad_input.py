@@ -15,13 +15,7 @@ from datasets.transfer.encoding import Encoding, encode_video
 from datasets.transfer.writer import FramesWriter, write_set
 from trainer import logs
 from trainer.checkpoint import load_checkpoint
-from trainer.options import (
-    LogOptions,
-    MachineOptions,
-    OptimiserOptions,
-    TrainOptions,
-    ValidationOptions,
-)
+from trainer.options import LogOptions, MachineOptions, OptimiserOptions, TrainOptions, ValidationOptions
 from trainer.student import Student, StudentOptions, save_student
 from trainer.train import train
 from trainer.windows import open_windows

@@ -10,10 +10,7 @@ from trainer.crops import crop_batch
 from trainer.curriculum import Curriculum
 from trainer.episodes import load, plan
 from trainer.mdp import overlap
-from trainer.options import (
-    CurriculumOptions,
-    EpisodeOptions,
-)
+from trainer.options import CurriculumOptions, EpisodeOptions
 from trainer.windows import held_out
 
 torch.set_num_threads(1)

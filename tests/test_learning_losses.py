@@ -7,12 +7,7 @@ from learning_runs import made, run_options
 from plain_learning import PlainStudent, plain_losses
 
 from trainer.losses import Segment, losses
-from trainer.options import (
-    RECIPES,
-    EpisodeOptions,
-    LossOptions,
-    OptimiserOptions,
-)
+from trainer.options import RECIPES, EpisodeOptions, LossOptions, OptimiserOptions
 from trainer.train import first_student
 
 torch.set_num_threads(1)

@@ -14,10 +14,7 @@ from learning_runs import command, run_options, same, surroundings, weights
 from datasets.errors import DataError
 from trainer.checkpoint import load_checkpoint
 from trainer.learner import Learner
-from trainer.options import (
-    OptimiserOptions,
-    TrainOptions,
-)
+from trainer.options import OptimiserOptions, TrainOptions
 from trainer.student import load_student
 from trainer.train import first_student, train
 

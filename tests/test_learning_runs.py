@@ -9,13 +9,7 @@ import pytest
 import torch
 from learning_runs import command, run_options, same, surroundings, weights
 
-from trainer.options import (
-    LogOptions,
-    MachineOptions,
-    OptimiserOptions,
-    TrainOptions,
-    ValidationOptions,
-)
+from trainer.options import LogOptions, MachineOptions, OptimiserOptions, TrainOptions, ValidationOptions
 from trainer.train import BEST, train
 
 torch.set_num_threads(1)

@@ -10,12 +10,7 @@ from learning_runs import made, run_options
 from transfer_samples import write_sample
 
 from datasets import open_dataset
-from trainer.options import (
-    LogOptions,
-    MachineOptions,
-    OptimiserOptions,
-    ValidationOptions,
-)
+from trainer.options import LogOptions, MachineOptions, OptimiserOptions, ValidationOptions
 from trainer.student import LSTMState, StudentOptions
 from trainer.train import train
 from trainer.windows import open_windows

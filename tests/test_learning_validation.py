@@ -12,10 +12,7 @@ from datasets.images import read_image
 from teachers.base import Task
 from trainer.crops import crop_batch
 from trainer.mdp import clip_box, transition
-from trainer.options import (
-    EpisodeOptions,
-    ValidationOptions,
-)
+from trainer.options import EpisodeOptions, ValidationOptions
 from trainer.trackers import Inference, TrasTracker
 from trainer.train import first_student
 from trainer.validation import HeldOut, follow, score

@@ -73,6 +73,7 @@ def test_tables_fit_any_number_of_betas() -> None:
     assert max(map(len, text.splitlines())) <= formats.WIDTH
     assert text.count("β = ") == 46
     narrow = formats.as_table(cells, width=30)
+    assert max(map(len, narrow.splitlines())) <= 30
     assert narrow.count("β = ") == 46
 
 
