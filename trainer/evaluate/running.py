@@ -308,9 +308,7 @@ def _same_recipe(tracker: TrackerSpec, recipe: Mapping[str, object], folder: Pat
             remedy = f"Delete it and {folder / tracker.name}, or give another --out"
             raise DataError(path, f"this is not JSON ({error})", remedy) from error
         if made_with != recipe:
-            problem = (
-                f"{folder / tracker.name} holds boxes that were made with other options, weights or teachers"
-            )
+            problem = f"{folder / tracker.name} holds boxes that were made with other options, weights, teachers or code"
             remedy = f"Give another --out, or the tracker another name (NAME={tracker.name}), or delete both"
             raise DataError(path, problem, remedy)
     elif (folder / tracker.name).is_dir() and any((folder / tracker.name).rglob("*_001.txt")):
