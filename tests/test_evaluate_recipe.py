@@ -1,5 +1,7 @@
 """What `trainer.evaluate` knows of how boxes that are there were made."""
 
+from pathlib import Path
+
 import fake_checkouts
 import pytest
 import torch
@@ -89,3 +91,35 @@ def test_checkpoints_that_are_found_without_being_named_count(tmp_path, monkeypa
         assert str(file) in before["files"]
         file.write_bytes(b"2")
         assert place.recipe() != before
+
+
+class Overtaken:
+    """A tracker beside which another command writes boxes of the same name."""
+
+    version, needs_images = 1, False
+
+    def __init__(self, recipe: str) -> None:
+        self.recipe = Path(recipe)
+
+    def start(self, image, box, task):
+        self.recipe.parent.mkdir(parents=True, exist_ok=True)
+        self.recipe.write_text("{}")
+        self.box = box
+        return box
+
+    def track(self, image):
+        return self.box
+
+
+def test_boxes_of_two_commands_do_not_mix(small_videos, tmp_path, capfd):
+    recipe = tmp_path / "out/results/synthetic-train/S.json"
+    command = Evaluate(
+        dataset=(f"synthetic:{small_videos}",),
+        tracker=(f"S=test_evaluate_recipe:Overtaken,recipe={recipe}",),
+        out=tmp_path / "out",
+        workers=1,
+    )
+    assert guarded(command, "evaluate") == 2
+    assert "S holds boxes that were made with other options" in capfd.readouterr().err
+    assert recipe.read_text() == "{}"
+    assert not list(recipe.parent.rglob("*_001.txt"))
