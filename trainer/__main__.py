@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -51,7 +52,7 @@ class Train:
         """Train; 0, or 130 after Ctrl-C."""
         # The command line itself, because its values do not tell a default that was asked for from one that was not.
         outcome = train(self.data, self.out, self.options, self.resume, _named(sys.argv[1:]))
-        if self.json:
+        if self.json and os.environ.get("RANK", "0") == "0":  # torchrun's other processes say the same
             print(json.dumps(dataclasses.asdict(outcome)))
         return 130 if outcome.ending == "interrupted" else 0
 

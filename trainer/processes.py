@@ -89,7 +89,7 @@ def join(device: str) -> Processes:
             device of its local rank.
 
     Raises:
-        ValueError: If there is no such device.
+        ValueError: If there is no such device that can compute.
     """
     kind = device
     if device == "auto":
@@ -99,14 +99,19 @@ def join(device: str) -> Processes:
             f"machine.device is {device}, but PyTorch finds no CUDA device here: choose cpu or auto"
         )
     count = int(os.environ.get("WORLD_SIZE", "1"))
+    if count > 1 and kind.startswith("cuda"):
+        kind = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
         chosen = torch.device(kind)
-    except RuntimeError as error:
-        raise ValueError(f"machine.device {device!r} is no device ({error})") from error
+        torch.zeros(1, device=chosen).item()  # some can be named that are not here, or compute nothing
+    except torch.OutOfMemoryError:  # it is there, and others fill it
+        raise
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"machine.device: {kind!r} is no device to learn on here ({reason})") from error
     if count == 1:
         return Processes(0, 1, chosen)
     if chosen.type == "cuda":
-        chosen = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(chosen)
     distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo", timeout=_PATIENCE)
     return Processes(distributed.get_rank(), count, chosen)

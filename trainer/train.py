@@ -17,6 +17,7 @@ from datasets.errors import DataError
 from datasets.transfer.seal import read_seal
 from trainer.backbones import load_imagenet
 from trainer.checkpoint import NAME, Checkpoint, Standing, fitting, load_checkpoint
+from trainer.claim import claimed
 from trainer.episodes import Reader
 from trainer.interactions import Interactions
 from trainer.learner import Learner
@@ -76,7 +77,8 @@ def train(
 
     Raises:
         ValueError: If an option is wrong, the folder holds a run that is not to be resumed, or learning diverges.
-        DataError: If a set, a dataset, a checkpoint or weights are not what they have to be.
+        DataError: If a set, a dataset, a checkpoint or weights are not what they have to be, or another process is
+            learning into the folder.
     """
     if out.exists() and not out.is_dir():
         raise DataError(out, "is no folder", "Name a folder for the run, which is made where there is none")
@@ -85,6 +87,10 @@ def train(
         options = resumed(saved.options, options, named)
     elif (out / NAME).exists():
         raise ValueError(f"{out} holds a run already: continue it with --resume, or name another folder")
+    elif (out / BEST).exists():
+        # They would pass for this run's own until its first validation, which would then replace them.
+        problem = "there are weights, and no checkpoint to go on from"
+        raise DataError(out / BEST, problem, "Name another folder for the run, or move them away")
     if options.machine.threads is not None:
         torch.set_num_threads(options.machine.threads)
     processes = join(options.machine.device)
@@ -167,7 +173,7 @@ class _Run:
                 self._learner.restore(saved.learner)
                 self._interactions.restore(saved.interactions[processes.rank])
         if processes.first:
-            out.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(claimed(out))
             self._logs = Logs(out, options.log, self._learner.updates, as_json(options))
             stack.callback(self._logs.close)
         self._report = stack.enter_context(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -79,7 +80,8 @@ class Windows:
 def open_windows(paths: Sequence[Path]) -> Windows:
     """Open transfer sets as one.
 
-    Windows whose first frame lacks the target are left out: no interaction can begin there.
+    Windows whose first frame lacks the target are left out: no interaction can begin there. Where one of the sets is
+    refused, none stays open.
 
     Raises:
         DataError: If a set is none of this version, lacks its pixels, holds boxes that are neither valid nor
@@ -88,7 +90,13 @@ def open_windows(paths: Sequence[Path]) -> Windows:
     """
     if not paths:
         raise ValueError("no transfer set is named: give at least one file, as data/transfer/P-0.5.h5")
-    readers = tuple(TransferReader(path) for path in paths)
+    with ExitStack() as opened:
+        windows = _joined([opened.enter_context(TransferReader(path)) for path in paths])
+        opened.pop_all()
+    return windows
+
+
+def _joined(readers: Sequence[TransferReader]) -> Windows:
     length = readers[0].content.provenance.window_length
     if length < 2:
         problem = f"its windows have {length} frame: nothing moves in them"
@@ -106,7 +114,7 @@ def open_windows(paths: Sequence[Path]) -> Windows:
     contents = [reader.content for reader in readers]
     best = [np.stack([w.best_boxes() for w in r]) if len(r) else r.content.ground_truth for r in readers]
     whole = Windows(
-        readers,
+        tuple(readers),
         np.repeat(np.arange(len(readers)), counts),
         np.concatenate([np.arange(n) for n in counts]),
         tuple(c.video_name[v] for c in contents for v in c.window_video.tolist()),
@@ -116,7 +124,7 @@ def open_windows(paths: Sequence[Path]) -> Windows:
     )
     usable = np.flatnonzero(whole.present[:, 0])
     if not len(usable):
-        raise DataError(paths[0], "no window has its target in its first frame", _VALIDATE)
+        raise DataError(readers[0].path, "no window has its target in its first frame", _VALIDATE)
     return whole.subset(usable)
 
 

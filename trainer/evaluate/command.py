@@ -157,8 +157,11 @@ class Evaluate:
         low, high = self.interval
         if not 0 < low <= high:
             raise ValueError(f"--interval {low} {high}: give two lengths in frames, the lower first")
-        if len(set(map(_label, self.dataset))) < len(self.dataset) and not self.results:
+        shared = len(set(map(_label, self.dataset))) < len(self.dataset)
+        if shared and not self.results:
             raise ValueError("two --dataset would share one folder of results: run them with an --out each")
+        if shared and self.report is not None:
+            raise ValueError("two --dataset would share one folder of plots: score them with a --report each")
 
     def _trackers(self, kind: str) -> list[TrackerSpec]:
         defaults = Defaults(self.weights, self.teachers, kind)
@@ -266,7 +269,7 @@ class Evaluate:
     def _fractions(self, benchmark: _Benchmark, refused: list[DataError]) -> list[Fractions]:
         videos = benchmark.dataset.names
         return self._each(
-            lambda name: read_fractions(benchmark.folder, name, benchmark.spec, videos),
+            lambda name: read_fractions(benchmark.folder, name, benchmark.spec, videos, self.missing),
             benchmark.names,
             refused,
         )

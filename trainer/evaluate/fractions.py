@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from datasets.errors import DataError
 from datasets.rows import read_bytes
@@ -42,7 +42,13 @@ class Fractions:
         }
 
 
-def read_fractions(folder: Path, tracker: str, dataset: str, videos: Sequence[str]) -> Fractions:
+def read_fractions(
+    folder: Path,
+    tracker: str,
+    dataset: str,
+    videos: Sequence[str],
+    missing: Literal["refuse", "omit"] = "refuse",
+) -> Fractions:
     """Count a tracker's choices over the videos of a dataset.
 
     Args:
@@ -50,18 +56,24 @@ def read_fractions(folder: Path, tracker: str, dataset: str, videos: Sequence[st
         tracker: The tracker's folder in it.
         dataset: The dataset, as the user named it.
         videos: Names of its videos.
+        missing: Refuse, or omit videos without boxes.
 
     Raises:
-        DataError: If a video's choices are missing, or do not fit its boxes.
+        DataError: If a video's choices are missing, or do not fit its boxes; or if no video has boxes.
     """
     counted: Counter[str] = Counter()
-    for video in videos:
-        path = folder / tracker / video / f"{video}_chosen.txt"
-        if not path.is_file():
+    boxes = {video: folder / tracker / video / f"{video}_001.txt" for video in videos}
+    run = [video for video in videos if boxes[video].is_file()]
+    for video in run if run and missing == "omit" else videos:
+        path = boxes[video].with_name(f"{video}_chosen.txt")
+        lacking = [file for file in (path, boxes[video]) if not file.is_file()]
+        if lacking:
             remedy = f"--fractions is for trackers that choose (trast, trasfust), run by this program into {folder}"
-            raise DataError(path, "there is no record of who gave each frame's box", remedy)
+            remedy += "; --missing omit leaves out videos that were not run" if run else ""
+            problem = "there is no such file, and so no record of who gave each frame's box"
+            raise DataError(lacking[0], problem, remedy)
         chosen = read_bytes(path).decode("utf-8", "replace").splitlines()
-        rows = len(read_bytes(path.with_name(f"{video}_001.txt")).splitlines())
+        rows = len(read_bytes(boxes[video]).splitlines())
         if len(chosen) != rows:
             raise DataError(
                 path, f"{len(chosen)} rows for {rows} boxes", f"Delete {path.parent} and run it again"

@@ -200,7 +200,7 @@ def run_job(job: Job) -> Outcome:
 
     Raises:
         ValueError: If the tracker cannot be built.
-        DataError: If its files changed since the run began.
+        DataError: If its files changed since the run began, or another run writes boxes of this name.
     """
     tracker = _built(job)
     dataset = _opened(job.spec, job.exclude)
@@ -210,6 +210,8 @@ def run_job(job: Job) -> Outcome:
         )
     except Exception as error:  # noqa: BLE001 - any error of a tracker is this video's failure, and is reported
         return Outcome(f"{type(error).__name__}: {' '.join(str(error).split())}")
+    # Again, for another command may have begun to write here since.
+    _same_recipe(job.tracker, json.loads(job.recipe), job.folder)
     recipe = _recipe_file(job.tracker, job.folder)
     if not recipe.is_file():  # not before there is something to describe
         with appearing(recipe) as temporary:
@@ -308,9 +310,8 @@ def _same_recipe(tracker: TrackerSpec, recipe: Mapping[str, object], folder: Pat
             remedy = f"Delete it and {folder / tracker.name}, or give another --out"
             raise DataError(path, f"this is not JSON ({error})", remedy) from error
         if made_with != recipe:
-            problem = (
-                f"{folder / tracker.name} holds boxes that were made with other options, weights or teachers"
-            )
+            made = "made with other options, weights, teachers or code"
+            problem = f"{folder / tracker.name} holds boxes that were {made}"
             remedy = f"Give another --out, or the tracker another name (NAME={tracker.name}), or delete both"
             raise DataError(path, problem, remedy)
     elif (folder / tracker.name).is_dir() and any((folder / tracker.name).rglob("*_001.txt")):

@@ -20,7 +20,7 @@ from blake3 import blake3
 from datasets.errors import DataError
 from datasets.rows import read_bytes
 from datasets.strict_yaml import parse_yaml_file
-from teachers import registry
+from teachers import external, registry
 from teachers.base import Teacher
 from teachers.options import TeacherConfigError
 from trainer import pool
@@ -63,7 +63,7 @@ class TrackerSpec:
         """
         try:
             beside = _beside(self.options)
-            for use, options in [(self.use, self.options), *map(_apart, beside.items())]:
+            for use, options in self._parts():
                 registry.validate(use, options)
         except TeacherConfigError as error:
             raise TeacherConfigError(f"tracker {self.name}: {error}") from error
@@ -73,19 +73,34 @@ class TrackerSpec:
             )
 
     def recipe(self) -> dict[str, Any]:
-        """All that its boxes depend on beside the video, as JSON; of files and results named there, the content."""
+        """All that its boxes depend on beside the video, as JSON; of files and results named there, the content.
+
+        Raises:
+            ValueError: If a tracker of a checkout, which has to be set up to know its code, cannot be.
+        """
+        version, *beside = (_version(use, options) for use, options in self._parts())
+        files = {path for use, options in self._parts() for path in _files(use, options)}
         return {
             "use": self.use,
             "options": json.loads(json.dumps(self.options, default=str)),
-            "version": registry.version_of(self.use),
-            "beside": _versions(self.options),
-            "files": {str(path): _digest(path) for path in sorted(set(_named(self.options)))},
+            "version": version,
+            "beside": dict(zip(_beside(self.options), beside, strict=True)),
+            "files": {str(path): _digest(path) for path in sorted(files)},
         }
 
+    def _parts(self) -> list[tuple[str, Mapping[str, Any]]]:
+        """What it is made of: itself, and the teachers beside it; each as the registry takes it."""
+        return [(self.use, self.options), *map(_apart, _beside(self.options).items())]
 
-def _versions(options: Mapping[str, Any]) -> dict[str, int]:
-    """The versions of the boxes of the teachers that a tracker has beside it."""
-    return {name: registry.version_of(_apart((name, given))[0]) for name, given in _beside(options).items()}
+
+def _version(use: str, options: Mapping[str, Any]) -> int:
+    """The version of a teacher's boxes; a checkout's code is known to the teacher alone (`teachers.external`)."""
+    return registry.create(use, options).version if external.is_external(use) else registry.version_of(use)
+
+
+def _files(use: str, options: Mapping[str, Any]) -> Iterator[Path]:
+    """All files that options name, or leave to the folder of checkpoints, and all folders of recorded results."""
+    return _named(registry.completed_options(use, options))
 
 
 def _apart(teacher: tuple[str, Mapping[str, Any]]) -> tuple[str, dict[str, Any]]:
@@ -169,7 +184,7 @@ def _spec(name: str, entry: Mapping[str, Any], defaults: Defaults) -> TrackerSpe
 
 
 def _named(value: Any) -> Iterator[Path]:  # noqa: ANN401 - YAML
-    """All files that options name, and all folders of recorded results."""
+    """The files and the folders of recorded results in an option, or in all of them."""
     if isinstance(value, str) and Path(value).is_file():
         yield Path(value)
     elif isinstance(value, Mapping):

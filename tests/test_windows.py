@@ -1,0 +1,43 @@
+"""Opening transfer sets to learn from."""
+
+import dataclasses
+
+import pytest
+from transfer_samples import content, make_video, write_sample
+
+from datasets.errors import DataError
+from datasets.transfer.reader import TransferReader
+from datasets.transfer.writer import write_set
+from trainer import windows
+from trainer.windows import open_windows
+
+
+@pytest.mark.parametrize("refused", ["it is missing", "it does not go with the first"])
+def test_where_a_set_is_refused_those_before_it_are_closed(tmp_path, monkeypatch, refused):
+    videos = [make_video(tmp_path)]
+    first, _ = write_sample(tmp_path, videos)
+    second = tmp_path / "second.h5"
+    if refused != "it is missing":
+        whole = content(videos)
+        shorter = dataclasses.replace(
+            whole,
+            provenance=dataclasses.replace(whole.provenance, window_length=3),
+            ground_truth=whole.ground_truth[:, :3],
+            absent=whole.absent[:, :3],
+            teacher=whole.teacher[:, :3],
+        )
+        write_set(second, shorter, tmp_path / "frames.h5")
+    opened = []
+
+    def opening(path):
+        opened.append(TransferReader(path))
+        return opened[-1]
+
+    monkeypatch.setattr(windows, "TransferReader", opening)
+    with pytest.raises(DataError, match=r"second\.h5"):
+        open_windows([first, second])
+    assert opened and all(reader.pixels._file.closed for reader in opened)
+    whole = open_windows([first])
+    assert not opened[-1].pixels._file.closed
+    whole.close()
+    assert opened[-1].pixels._file.closed
