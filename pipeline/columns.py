@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from datasets.atomic import appearing, clear_leftovers
 from datasets.errors import DataError
+from datasets.hdf5 import new_hdf5
 from pipeline.checksum import BLOCK, check_checksum, write_checksum
 
 
@@ -66,7 +67,7 @@ def write_columns(
     # DVC would take what a killed run left here for a part of data/trajectories.
     clear_leftovers(path)
     with appearing(path) as temporary:
-        with h5py.File(temporary, "w", libver="latest", userblock_size=BLOCK) as file:
+        with new_hdf5(temporary, libver="latest", userblock_size=BLOCK) as file:
             file.attrs["kind"] = kind
             file.attrs["facts"] = json.dumps(facts, sort_keys=True, ensure_ascii=False)
             for name, column in columns.items():
