@@ -87,10 +87,12 @@ def test_an_outdated_selection_is_refused(selected):
     for command in (pack.Command(), stats.Command()):
         with pytest.raises(DataError, match=r"of other trajectories of mosse than .*mosse\.h5"):
             command.run()
-    replace(selection, dataset="other").write(places.SELECTION)
-    for command in (pack.Command(), stats.Command()):
-        with pytest.raises(DataError, match="of another index"):
-            command.run()
+    one_more = np.pad(selection.positive, ((0, 0), (0, 1), (0, 0)))
+    for other in (replace(selection, dataset="other"), replace(selection, positive=one_more)):
+        other.write(places.SELECTION)
+        for command in (pack.Command(), stats.Command()):
+            with pytest.raises(DataError, match="of another index"):
+                command.run()
     assert not places.TRANSFER.exists()
 
 
