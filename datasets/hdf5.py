@@ -1,7 +1,7 @@
 """New HDF5 files on disks that may be full.
 
-What HDF5 could not write, it tries to write again whenever the file is closed, and in the end it crashes the process. So
-it is told that every write went well, and who writes the file hears of the first that did not.
+What HDF5 could not write, it tries to write again whenever the file is closed, and in the end it crashes the process.
+So it is told that every write went well, and who writes the file hears of the first that did not.
 """
 
 from __future__ import annotations

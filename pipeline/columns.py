@@ -163,7 +163,9 @@ def _check_lengths(form: Form, columns: Mapping[str, NDArray[Any]]) -> None:
         outside = (columns[name] < 0) | (columns[name] >= named[axis][0])
         if outside.any():
             number = columns[name][outside.argmax()]
-            raise ValueError(f"column {name} names number {number} of {named[axis][0]} {axis}, counted from 0")
+            raise ValueError(
+                f"column {name} names number {number} of {named[axis][0]} {axis}, counted from 0"
+            )
 
 
 def _check_facts(form: Form, facts: object) -> None:
