@@ -14,7 +14,6 @@ from pathlib import Path
 from datasets.errors import DataError
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
-_HDF5_ERRNO = re.compile(r"errno = (\d+)")
 
 
 @contextmanager
@@ -46,7 +45,7 @@ def appearing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def room_for(path: Path) -> Iterator[None]:
-    """Say of `path` what a disk that is full or cannot be written answers without a name, or in HDF5's words.
+    """Say of `path` what a disk that is full or cannot be written answers without a name.
 
     Raises:
         DataError: If the block ends with such an error.
@@ -119,6 +118,4 @@ def _no_room(error: OSError | RuntimeError) -> str | None:
     # PyTorch's writer, which could not end a file, complains of that instead of what the system said.
     cause = error if isinstance(error, OSError) else error.__context__
     number = cause.errno if isinstance(cause, OSError) else None
-    if isinstance(error, RuntimeError) and (said := _HDF5_ERRNO.search(str(error))):
-        number = int(said[1])  # HDF5 that cannot close a file
     return os.strerror(number) if number in _NO_ROOM else None

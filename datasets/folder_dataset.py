@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,6 +18,9 @@ from datasets.image_files import ImageFiles, matched
 from datasets.names import without
 from datasets.video import Video, absence
 
+_NOT_UTF8 = re.compile("[\udc80-\udcff]")
+"""What Python makes of the bytes of a file's name that are not UTF-8."""
+
 
 class FolderDataset(ABC):
     """A dataset on disk, a `datasets.video.VideoDataset`. It holds names only, and can be pickled.
@@ -26,11 +31,18 @@ class FolderDataset(ABC):
         split: The split's name, or None where the benchmark has none.
         names: All videos' names, in the dataset's own order.
         base: What the annotation files call the first pixel, 0 or 1; `ground_truth` is 0-based.
+
+    Raises:
+        DataError: If a name is not UTF-8, as every file that is made of the dataset has to hold it.
     """
 
     base: ClassVar[int] = 0
 
     def __init__(self, kind: str, root: Path, split: str | None, names: Sequence[str]) -> None:
+        odd = next((name for name in names if _NOT_UTF8.search(name)), None)
+        if odd is not None:
+            problem = f"the name of the video {os.fsencode(odd)!r} is not UTF-8"
+            raise DataError(root, problem, "Rename its folder and files")
         self.kind = kind
         self.root = root
         self.split = split

@@ -91,10 +91,11 @@ def _split_folder(root: Path, split: str | None) -> tuple[Path, str]:
     """The folder of a split and the split's name, for a root that may be that folder itself."""
     existing_folder(root, "Give the folder that holds train/, val/ and test/")
     if (root / "list.txt").is_file() and not (root / (split or "train")).is_dir():
-        if split in {None, root.name}:
-            return root, root.name
-        problem = f"this folder is itself a split ({root.name}) and holds no split {split!r}"
-        raise DataError(root, problem, f"Give {root.parent}, or leave the split out")
+        whole = root.absolute()  # '.' has no name
+        if split in {None, whole.name}:
+            return root, whole.name
+        problem = f"this folder is itself a split ({whole.name}) and holds no split {split!r}"
+        raise DataError(root, problem, f"Give {whole.parent}, or leave the split out")
     folder = root / (split or "train")
     if folder.is_dir():
         if not (folder / "list.txt").is_file():

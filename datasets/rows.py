@@ -154,7 +154,7 @@ def read_flags(path: Path, highest: int = 1) -> NDArray[np.uint8]:
 
 def first_row_columns(data: bytes) -> int:
     """How many values the first line of a file's content holds; 0 where it is blank."""
-    line = data.lstrip().split(b"\n", 1)[0].decode("utf-8", "replace").strip()
+    line = re.split(rb"[\r\n]", data.lstrip(), maxsplit=1)[0].decode("utf-8", "replace").strip()
     return len(_SEPARATOR.split(line)) if line else 0
 
 

@@ -72,7 +72,8 @@ class Video:
             except OSError as error:
                 problem = f"the image cannot be read ({error.strerror})"
                 raise DataError(path, problem, f"Restore it, or exclude the video {self.name}") from error
-            h.update(f"{path.name}\0{size}\0".encode())
+            # A file's name need not be UTF-8; the bytes that are none stand for themselves.
+            h.update(f"{path.name}\0{size}\0".encode("utf-8", "surrogateescape"))
         return h.hexdigest(length=16)
 
 

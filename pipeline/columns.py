@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from datasets.atomic import appearing, clear_leftovers
 from datasets.errors import DataError
+from datasets.hdf5 import new_hdf5
 from pipeline.checksum import BLOCK, check_checksum, write_checksum
 
 
@@ -44,12 +45,14 @@ class Form:
         facts: The types that JSON may give for each.
         rows: The columns with the first row of each video in the table's longer columns, and with their end; to the
             name of those columns' length.
+        numbers: The columns of numbers that count, from 0, along such a length; to its name.
     """
 
     kind: str
     columns: Mapping[str, Column]
     facts: Mapping[str, tuple[type, ...]]
     rows: Mapping[str, str]
+    numbers: Mapping[str, str] = field(default_factory=dict)
 
 
 def write_columns(
@@ -66,7 +69,7 @@ def write_columns(
     # DVC would take what a killed run left here for a part of data/trajectories.
     clear_leftovers(path)
     with appearing(path) as temporary:
-        with h5py.File(temporary, "w", libver="latest", userblock_size=BLOCK) as file:
+        with new_hdf5(temporary, libver="latest", userblock_size=BLOCK) as file:
             file.attrs["kind"] = kind
             file.attrs["facts"] = json.dumps(facts, sort_keys=True, ensure_ascii=False)
             for name, column in columns.items():
@@ -138,7 +141,7 @@ def _read(file: h5py.File, name: str, column: Column) -> NDArray[Any]:
 
 
 def _check_lengths(form: Form, columns: Mapping[str, NDArray[Any]]) -> None:
-    """See that columns agree on the lengths that have a name, and that rows are shared out among the videos."""
+    """See that columns agree on the lengths that have a name, and that rows and numbers stay within them."""
     named: dict[str, tuple[int, str]] = {}
     for name, column in form.columns.items():
         for length, wanted in zip(columns[name].shape, column.shape, strict=True):
@@ -156,6 +159,13 @@ def _check_lengths(form: Form, columns: Mapping[str, NDArray[Any]]) -> None:
         offset, end = columns[name], named[axis][0]
         if not len(offset) or offset[0] != 0 or offset[-1] != end or (np.diff(offset) < 0).any():
             raise ValueError(f"column {name} does not rise from 0 to {end}, the number of {axis}")
+    for name, axis in form.numbers.items():
+        outside = (columns[name] < 0) | (columns[name] >= named[axis][0])
+        if outside.any():
+            number = columns[name][outside.argmax()]
+            raise ValueError(
+                f"column {name} names number {number} of {named[axis][0]} {axis}, counted from 0"
+            )
 
 
 def _check_facts(form: Form, facts: object) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.command_line import counted, run_only_command
+from datasets.spec import parse_spec
 from datasets.transfer.encoding import Encoding, FrameBlock, encode_video
 from datasets.transfer.record import Provenance, TransferSet
 from datasets.transfer.writer import FramesWriter, write_set
@@ -82,7 +83,6 @@ def transfer_set(
     index: Index,
     trajectories: Mapping[str, Trajectories],
     selection: Selection,
-    params: Params,
     beta: int,
     teachers: list[str],
     pool: str,
@@ -93,7 +93,6 @@ def transfer_set(
         index: The videos.
         trajectories: Of all teachers.
         selection: Positives and windows.
-        params: For the record of where the set comes from.
         beta: Number of the β in the selection.
         teachers: The pool's.
         pool: Its name.
@@ -112,7 +111,7 @@ def transfer_set(
         teacher[held, :, k] = trajectories[name].boxes[
             trajectories[name].offset[window_video[held]][:, None] + offsets[held]
         ]
-    used = selection.params
+    used, source = selection.params, parse_spec(index.spec)
     return TransferSet(
         provenance=Provenance(
             pool=pool,
@@ -123,8 +122,8 @@ def transfer_set(
             windows_per_video=used.windows_per_video,
             seed=used.seed,
             absent_policy=used.absent,
-            source_dataset=params.dataset.kind,
-            source_split=params.dataset.split or "",
+            source_dataset=source.kind,
+            source_split=source.split or "",
             source_fingerprint=index.fingerprint,
         ),
         video_name=tuple(index.names[v] for v in videos),
@@ -160,7 +159,7 @@ class Command:
         pools = {**{name: [name] for name in selection.teachers}, POOL: selection.teachers}
         for pool, teachers in pools.items():
             for number, beta in enumerate(selection.betas):
-                made = transfer_set(index, trajectories, selection, params, number, teachers, pool)
+                made = transfer_set(index, trajectories, selection, number, teachers, pool)
                 write_set(places.transfer_set(pool, beta), made, places.FRAMES)
         print(
             f"{places.TRANSFER}: {counted(len(pools) * len(selection.betas), 'set')} over "

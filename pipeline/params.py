@@ -152,11 +152,13 @@ class Params(Section):
         if not isinstance(teachers, dict):
             raise ValueError("this is a mapping from a teacher's name to its options ({} for none)")  # noqa: TRY004
         for name in teachers:
-            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_+-]*", str(name)):
+            if not isinstance(name, str):
+                raise ValueError(f"{name!r} is no text to YAML: put the teacher's name in quotes")  # noqa: TRY004
+            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_+-]*", name):
                 raise ValueError(
                     f"{name!r} names files: use letters, digits, '_', '+' and '-', and the option use for the tracker"
                 )
-            if str(name) in (POOL, "pool"):
+            if name in (POOL, "pool"):
                 raise ValueError(f"{name!r} is the name of the pool of all teachers: choose another")
             options = teachers[name]
             if options is not None and not isinstance(options, dict):
@@ -201,10 +203,10 @@ def read_params(path: Path = places.PARAMS) -> Params:
     try:
         return Params.model_validate(document)
     except ValidationError as error:
-        raise DataError(path, _complaints(error), "Compare with the comments in params.yaml") from error
+        raise DataError(path, complaints(error), "Compare with the comments in params.yaml") from error
 
 
-def _complaints(error: ValidationError) -> str:
+def complaints(error: ValidationError) -> str:
     """One clause per offending key: its dotted name, its value, what is wrong, what may have been meant."""
     clauses = []
     for detail in error.errors():

@@ -37,8 +37,11 @@ FORM = Form(
     },
     facts={"dataset": (str,), "teachers": (list,), "params": (dict,)},
     rows={},
+    numbers={"windows/video": "videos"},
 )
 """What the selection file holds."""
+
+_REMEDY = "Run `dvc repro --force select` to make it"
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,13 +98,17 @@ class Selection:
             params = SelectParams.model_validate(facts["params"])
         except ValidationError as error:
             problem = f"its parameters are none: {' '.join(str(error).split())}"
-            raise DataError(path, problem, "Run `dvc repro --force select` to make it") from error
+            raise DataError(path, problem, _REMEDY) from error
+        positive = columns["positive"].astype(np.bool_)
+        if positive.shape[::2] != (len(params.betas), len(facts["teachers"])):
+            told = f"{len(params.betas)} β and {counted(len(facts['teachers']), 'teacher')}"
+            raise DataError(path, f"column positive has shape {positive.shape}, for {told}", _REMEDY)
         return cls(
             dataset=facts["dataset"],
             teachers=facts["teachers"],
             betas=params.betas,
             params=params,
-            positive=columns["positive"].astype(np.bool_),
+            positive=positive,
             changed_by_absent=columns["changed_by_absent"],
             window_video=columns["windows/video"],
             window_start=columns["windows/start"],
@@ -186,7 +193,7 @@ def read_selection(index: Index) -> Selection:
         DataError: If it is missing, damaged, or of other videos.
     """
     selection = Selection.read()
-    if selection.dataset != index.fingerprint:
+    if selection.dataset != index.fingerprint or selection.positive.shape[1] != len(index):
         raise DataError(places.SELECTION, "this selection is of another index", "Run `dvc repro`")
     return selection
 

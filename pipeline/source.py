@@ -10,6 +10,8 @@ from datasets import open_dataset
 from datasets.errors import DataError
 from datasets.video import Video, VideoDataset
 
+_REMEDY = "Run `dvc repro --force index`, then `dvc repro`"
+
 
 @lru_cache(maxsize=2)
 def opened(spec: str, exclude: Path | None) -> VideoDataset:
@@ -40,13 +42,15 @@ def read_unchanged(spec: str, exclude: Path | None, name: str, digest: str) -> V
     """Read one video and make sure that it is still the one that was indexed.
 
     Raises:
-        DataError: If its images or annotation changed since.
+        DataError: If its images or annotation changed since, or the dataset has it no longer.
     """
-    video = opened(spec, exclude)[name]
+    dataset = opened(spec, exclude)
+    try:
+        video = dataset[name]
+    except KeyError as error:
+        problem = f"the video {name} was left out of its list, or excluded, since the dataset was indexed"
+        raise DataError(dataset.root, problem, _REMEDY) from error
     if video.digest() != digest:
-        raise DataError(
-            video.frames[0].parent,
-            "the video's images or annotation changed since the dataset was indexed",
-            "Run `dvc repro --force index`, then `dvc repro`",
-        )
+        problem = "the video's images or annotation changed since the dataset was indexed"
+        raise DataError(video.frames[0].parent, problem, _REMEDY)
     return video

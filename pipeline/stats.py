@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from pydantic import ValidationError
 
 from datasets.command_line import counted, run_only_command
 from datasets.errors import DataError
 from pipeline import formats, places
 from pipeline.index import Index
 from pipeline.paper import RULE
-from pipeline.params import SelectParams
+from pipeline.params import SelectParams, complaints
 from pipeline.select import Selection, read_selection, read_trajectories, refuse_outdated, select
 from pipeline.table1 import Cell, table1
 from pipeline.trajectories import Status, Trajectories
@@ -109,13 +110,16 @@ def wanted_params(params: SelectParams, betas: Sequence[float] | None, absent: s
     """The parameters of `select` with other thresholds, in any order, or another reading of absent frames.
 
     Raises:
-        ValueError: If a β is not in [0, 1).
+        ValueError: If a β is not in [0, 1), or two of them are written alike.
     """
     for beta in betas or []:
         if not 0 <= beta < 1:
             raise ValueError(f"β = {beta:g}: an overlap threshold is at least 0 and below 1")
     changes = {"betas": sorted(set(betas)) if betas else params.betas, "absent": absent or params.absent}
-    return SelectParams.model_validate(params.model_dump() | changes)
+    try:
+        return SelectParams.model_validate(params.model_dump() | changes)
+    except ValidationError as error:
+        raise ValueError(complaints(error)) from error
 
 
 @dataclass(frozen=True)

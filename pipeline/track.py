@@ -18,6 +18,7 @@ import numpy as np
 import tyro
 from blake3 import blake3
 
+from datasets import open_dataset
 from datasets.command_line import run_only_command
 from datasets.errors import DataError
 from pipeline import places
@@ -43,7 +44,7 @@ def track(name: str, params: Params, index: Index) -> Trajectories:
         index: The videos.
 
     Raises:
-        DataError: If params.yaml has no such teacher.
+        DataError: If params.yaml has no such teacher, or the dataset is not there.
         ValueError: If its options are not what the teacher takes.
     """
     if name not in params.teachers:
@@ -86,6 +87,9 @@ def track(name: str, params: Params, index: Index) -> Trajectories:
             )
             for v in missing
         ]
+        if jobs:
+            # A disk that is not mounted would fail every video, and DVC take that for the teacher's result.
+            open_dataset(index.spec, params.dataset.exclude)
         weights = [int(index.lengths[v]) for v in missing]
         # Without images there is nothing to share out: starting processes would take longer than the work.
         run = outcomes(jobs, weights, name, params.executor if teacher.needs_images else IN_PROCESS, plan)
@@ -162,6 +166,8 @@ class Command:
             print(f"  failed {times} x: {message}", file=sys.stderr)
         if ended[Status.FAILED]:
             print(f"  whole tracebacks: python -m pipeline.failures {self.teacher}", file=sys.stderr)
+            # To DVC this stage is done.
+            print(f"  to try them again: dvc repro --force track@{self.teacher}", file=sys.stderr)
         return 0
 
 

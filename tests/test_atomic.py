@@ -15,6 +15,7 @@ from conftest import REPOSITORY
 
 from datasets.atomic import appearing, clear_leftovers, room_for, scratch_folder
 from datasets.errors import DataError
+from datasets.hdf5 import new_hdf5
 
 
 def finished_process():
@@ -30,7 +31,7 @@ def write_bytes(path):
 
 
 def write_hdf5(path):
-    with h5py.File(path, "w", libver="latest") as file:
+    with new_hdf5(path, libver="latest") as file:
         file["numbers"] = np.arange(20_000)
 
 
@@ -43,6 +44,40 @@ def test_a_full_disk_is_one_message_that_names_the_file_and_leaves_the_old_one(t
         write(temporary)
     assert [p.name for p in tmp_path.iterdir()] == ["out.h5"]
     assert path.read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("room", [0, 700, 5_000, 13_000, 60_000])
+def test_hdf5_on_a_full_disk_ends_as_that_error_and_the_process_as_it_should(tmp_path, room):
+    # Where HDF5 itself is told, it tries again, at the latest when the process ends, and crashes it.
+    code = f"""
+import resource, signal
+from pathlib import Path
+import numpy as np
+from datasets.hdf5 import new_hdf5
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, ({room}, {room}))
+try:
+    with new_hdf5(Path({str(tmp_path / "out.h5")!r}), libver="latest", userblock_size=512) as file:
+        file.attrs["facts"] = "x" * 1000
+        file["numbers"] = np.arange(10_000)
+        file["others"] = np.arange(10_000)
+except OSError as error:
+    print(error.strerror)
+"""
+    ended = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "File too large\n", "")
+
+
+def test_hdf5_on_a_disk_with_room(tmp_path):
+    path = tmp_path / "out.h5"
+    path.write_bytes(bytes(100_000))
+    with new_hdf5(path, libver="latest", userblock_size=512) as file:
+        file["numbers"] = np.arange(1000)
+    with h5py.File(path) as file:
+        assert file["numbers"][()].tolist() == list(range(1000))
+    assert path.stat().st_size < 20_000
+    with pytest.raises(KeyError), new_hdf5(path) as file:
+        file["absent"]
 
 
 def test_other_errors_stay_what_they_are(tmp_path):

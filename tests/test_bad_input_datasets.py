@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -340,6 +341,20 @@ def test_what_the_system_refuses_is_one_videos_fault(harm: str, tmp_path: Path) 
     kinds = {(defect.video, defect.kind) for defect in audit(open_dataset(spec))}
     assert kinds <= {(names[1], "annotation"), (names[1], "bad-image")} and kinds
     opened.cache_clear()
+
+
+def test_names_that_are_not_utf8(tmp_path: Path) -> None:
+    images = tmp_path / "Cafe" / "img"
+    write_images(images, range(1, 3))
+    (tmp_path / "Cafe" / "groundtruth_rect.txt").write_text(rows(2, base=1))
+    (images / "00000002.jpg").rename(images / os.fsdecode(b"\xe9_0002.jpg"))
+    (video,) = open_dataset(f"otb:{tmp_path}")
+    assert len(video.digest()) == 32  # images keep whatever names they have
+    (tmp_path / "Cafe").rename(tmp_path / os.fsdecode(b"Caf\xe9"))
+    with pytest.raises(DataError) as caught:
+        open_dataset(f"otb:{tmp_path}")
+    said = r"the name of the video b'Caf\xe9' is not UTF-8. Rename its folder and files."
+    assert str(caught.value) == f"{tmp_path}: {said}"
 
 
 def test_files_that_macos_adds_are_no_annotations(tmp_path: Path) -> None:

@@ -169,6 +169,13 @@ def instead(name, values):
             "not uint8 of shape (betas, videos, teachers)",
         ),
         ("selection", instead("windows/start", np.zeros(1, "i8")), "windows/start has shape (1,), where"),
+        ("selection", instead("windows/video", np.array([0, 0, 2, 1])), "names number 2 of 2 videos"),
+        ("selection", instead("windows/video", np.array([-1, 0, 1, 1])), "names number -1 of 2 videos"),
+        (
+            "selection",
+            instead("positive", np.zeros((5, 2, 3), "u1")),
+            "positive has shape (5, 2, 3), for 5 β and 1 teacher.",
+        ),
     ],
 )
 def test_a_column_that_is_not_what_it_has_to_be(stages, stage, change, said):

@@ -87,11 +87,22 @@ def test_an_outdated_selection_is_refused(selected):
     for command in (pack.Command(), stats.Command()):
         with pytest.raises(DataError, match=r"of other trajectories of mosse than .*mosse\.h5"):
             command.run()
-    replace(selection, dataset="other").write(places.SELECTION)
-    for command in (pack.Command(), stats.Command()):
-        with pytest.raises(DataError, match="of another index"):
-            command.run()
+    one_more = np.pad(selection.positive, ((0, 0), (0, 1), (0, 0)))
+    for other in (replace(selection, dataset="other"), replace(selection, positive=one_more)):
+        other.write(places.SELECTION)
+        for command in (pack.Command(), stats.Command()):
+            with pytest.raises(DataError, match="of another index"):
+                command.run()
     assert not places.TRANSFER.exists()
+
+
+def test_a_set_says_of_what_dataset_the_index_is(selected, workspace):
+    """params.yaml may name another one by now; the index does not."""
+    workspace(dataset={"kind": "otb", "root": "elsewhere"})
+    pack.Command().run()
+    with TransferReader(places.transfer_set("P", 0.3)) as reader:
+        provenance = reader.content.provenance
+    assert (provenance.source_dataset, provenance.source_split) == ("got10k", "train")
 
 
 def test_two_workers_write_the_same_bytes_as_one(selected, workspace):

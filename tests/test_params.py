@@ -67,6 +67,8 @@ def test_a_teacher_uses_the_tracker_of_its_name_unless_told_otherwise(tmp_path):
         ({"pack": {"oversampling": float("nan")}}, ["pack.oversampling = nan"]),
         ({"teachers": {"P": {}}}, ["'P'", "pool of all teachers"]),
         ({"teachers": {"a/b": {}}}, ["'a/b'", "names files"]),
+        ({"teachers": {1: {}}}, ["teachers", "1 is no text to YAML", "in quotes"]),
+        ({"teachers": {True: {"use": "kcf"}}}, ["True is no text to YAML"]),
         ({"pack": {"window_scale": 1.0}}, ["pack.window_scale = 1.0", "1.5"]),
         ({"executor": {"workers": 0}}, ["executor.workers = 0"]),
         (

@@ -11,6 +11,7 @@ import pytest
 from tiny_videos import rows, write_got10k, write_images
 
 from datasets import open_dataset
+from datasets.errors import DataError
 from datasets.got10k import WITHHELD
 from datasets.image_files import image_number
 from datasets.spec import KINDS, parse_spec
@@ -50,10 +51,15 @@ def test_got10k(tmp_path: Path) -> None:
         dataset["C"]
 
 
-def test_the_root_may_be_the_split(tmp_path: Path) -> None:
+def test_the_root_may_be_the_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write_got10k(tmp_path, {"A": 2}, split="val", first=0)
     for spec in (f"got10k:{folder}", f"got10k:{folder}:val", f"synthetic:{tmp_path}:val"):
         assert [p.name for p in open_dataset(spec)["A"].frames] == ["00000000.jpg", "00000001.jpg"]
+    monkeypatch.chdir(folder)
+    for spec in ("got10k:.", "got10k:.:val"):
+        assert open_dataset(spec).spec == "got10k:.:val"
+    with pytest.raises(DataError, match=rf"is itself a split \(val\).* Give {tmp_path}, or leave"):
+        open_dataset("got10k:.:train")
 
 
 def test_the_test_split_knows_its_first_box_only(tmp_path: Path) -> None:
@@ -171,6 +177,10 @@ def test_vot(tmp_path: Path) -> None:
     assert ants.ground_truth.tolist() == [[10, 5, 10, 20], [-1, 0, 5, 5]]
     assert bag.ground_truth[0].tolist() == [10.5, 5, 10, 20]
     assert bag.absent.tolist() == [False, True]
+    # With the line ends of old Macs too, which the readers of all kinds take.
+    for text in ("10,5,20,5,20,25,10,25\r0,0,4,1,3,5,-1,4\r", "0,0,4,4\r1,1,5,5\r"):
+        (tmp_path / "ants1" / "groundtruth.txt").write_bytes(text.encode())
+        assert len(open_dataset(f"vot:{tmp_path}")["ants1"]) == 2
 
 
 def test_annotations(tmp_path: Path) -> None:

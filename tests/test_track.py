@@ -15,6 +15,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import yaml
 from conftest import REPOSITORY
 from filelock import FileLock
 from odd_teachers import Still
@@ -22,6 +23,7 @@ from odd_teachers import Still
 from datasets import open_dataset
 from datasets.boxes import overlap
 from datasets.errors import DataError
+from datasets.results import write_results
 from datasets.video import Video
 from pipeline import failures, places
 from pipeline.follow import Job, follow, run_job
@@ -270,6 +272,32 @@ def test_a_video_that_changed_since_it_was_indexed_is_not_tracked(
     assert "changed since" in trajectories.errors[1]
     assert "--force index" in trajectories.errors[1]
     assert index.names[1] in trajectories.errors[1]
+
+
+def test_a_video_that_was_left_out_since_it_was_indexed_is_not_tracked(prepared, tmp_path, workspace):
+    (tmp_path / "exclude.txt").write_text("Synthetic_Train_000002\n")
+    dataset = {**yaml.safe_load((tmp_path / "params.yaml").read_text())["dataset"], "exclude": "exclude.txt"}
+    workspace(dataset=dataset)
+    _, trajectories = prepared("odd_teachers:Still")
+    assert np.flatnonzero(trajectories.status == Status.FAILED).tolist() == [1]
+    assert "Synthetic_Train_000002 was left out of its list, or excluded" in trajectories.errors[1]
+    assert "--force index" in trajectories.errors[1]
+
+
+@pytest.mark.parametrize("use", ["odd_teachers:Still", "recorded"])
+def test_a_dataset_that_is_gone_is_an_error_and_no_failure_of_all_videos(
+    prepared, small_videos, tmp_path, workspace, use
+):
+    copy = tmp_path / "copy"
+    shutil.copytree(small_videos, copy)
+    workspace(dataset={"kind": "got10k", "root": str(copy), "split": "train"})
+    make_index(read_params()).write(places.INDEX)
+    copy.rename(tmp_path / "away")
+    write_results(tmp_path / "results", "Still", "v", [[1, 1, 2, 2]])
+    options = {"results": str(tmp_path / "results"), "tracker": "Still"} if use == "recorded" else {}
+    with pytest.raises(DataError, match=f"{copy}: there is no such folder"):
+        prepared(use, **options)
+    assert not places.trajectories("t").exists()
 
 
 def test_a_truncated_image_fails_its_video_and_is_named(prepared, small_videos, tmp_path, workspace):

@@ -201,6 +201,10 @@ def test_command_line(copy, capsys):
     assert json.loads(capsys.readouterr().out)[0]["where"] == "overlap/best, window 0"
     assert run_command(commands, "datasets", args=["info", str(copy) + "x"]) == 2
     assert "does not exist" in capsys.readouterr().err
+    assert run_command(commands, "datasets", args=["info", str(copy.parent)]) == 2
+    assert f"{copy.parent}: is a folder. Name a file" in capsys.readouterr().err
+    assert run_command(commands, "datasets", args=["info", str(copy)]) == 0
+    assert facts["attributes"]["frames_fingerprint"] in "".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize("bit", range(8))

@@ -25,7 +25,7 @@ from datasets.transfer.format import (
     FRAMES_ATTRIBUTES,
     FRAMES_FORMAT,
 )
-from datasets.transfer.pixels import open_checked
+from datasets.transfer.pixels import existing_file, open_checked
 from datasets.transfer.reader import open_pixels, read_attributes
 from datasets.transfer.seal import read_seal, read_whole
 from datasets.transfer.validate import Problem, describe, validate
@@ -101,10 +101,7 @@ def description(path: Path) -> dict[str, Any]:
     Raises:
         DataError: If the file is none of this format, is damaged, or cannot find its pixels.
     """
-    if not path.is_file():
-        raise DataError(
-            path, "does not exist", "Name a file that `dvc repro` made, as data/transfer/P-0.5.h5"
-        )
+    existing_file(path, "Name a file that `dvc repro` made, as data/transfer/P-0.5.h5")
     seal = read_whole(path)
     with open_checked(path, (FORMAT, FRAMES_FORMAT)) as file:
         facts: dict[str, Any] = {
@@ -189,6 +186,8 @@ def _show(facts: dict[str, Any]) -> None:
             console.print(f"{name}: {value}", highlight=False, soft_wrap=True)
             continue
         table = Table(title=name, title_justify="left", box=None, show_header=False)
+        table.add_column()
+        table.add_column(overflow="fold")  # rather than cut: fingerprints are there to be compared
         for key, item in value.items():
             text = ", ".join(f"{k} {v}" for k, v in item.items()) if isinstance(item, dict) else str(item)
             table.add_row(key, text)

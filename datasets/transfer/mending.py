@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from datasets.errors import DataError
 from datasets.transfer.encoding import row_digest
 from datasets.transfer.format import DIGEST_BYTES, PIXELS
+from datasets.transfer.pixels import existing_file
 from datasets.transfer.seal import Seal, damage, gaps, read_seal
 from datasets.transfer.standalone import Advance
 
@@ -92,8 +93,7 @@ class _Copy:
     """A file as its seal describes it, of which some parts may be damaged."""
 
     def __init__(self, path: Path) -> None:
-        if not path.is_file():
-            raise DataError(path, "does not exist", "Name a transfer set, or a frames.h5")
+        existing_file(path, "Name a transfer set, or a frames.h5")
         self.path = path
         self.seal = read_seal(path, whole=False)
         self.damaged = [where for where, _ in damage(path, self.seal)]

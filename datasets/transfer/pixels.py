@@ -26,6 +26,16 @@ Tables = dict[str, NDArray[Any]]
 _REMEDY = "Restore the file from a copy, or build it again with `dvc repro`"
 
 
+def existing_file(path: Path, remedy: str) -> None:
+    """Refuse a path where no file is.
+
+    Raises:
+        DataError: If there is nothing, or a folder.
+    """
+    if not path.is_file():
+        raise DataError(path, "is a folder" if path.is_dir() else "does not exist", remedy)
+
+
 def open_checked(path: Path, kinds: tuple[str, ...]) -> h5py.File:
     """Open an HDF5 file of one of these formats.
 
@@ -83,10 +93,7 @@ def read_tables(path: Path) -> tuple[Tables, Seal]:
     Raises:
         DataError: If the file is missing, damaged, or something else.
     """
-    if not path.is_file():
-        raise DataError(
-            path, "does not exist", "Write the pixels (FramesWriter) before the sets that link to them"
-        )
+    existing_file(path, "Write the pixels (FramesWriter) before the sets that link to them")
     seal = read_seal(path)
     with open_checked(path, ("transfer-frames",)) as file:
         return load_frames(path, file)[0], seal

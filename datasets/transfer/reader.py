@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from datasets.errors import DataError
 from datasets.transfer.format import ARRAYS, ATTRIBUTES, FORMAT, FRAMES_FORMAT
-from datasets.transfer.pixels import Pixels, array_in, load_frames, open_checked
+from datasets.transfer.pixels import Pixels, array_in, existing_file, load_frames, open_checked
 from datasets.transfer.record import Provenance, TransferSet
 from datasets.transfer.seal import read_seal, read_whole
 from datasets.transfer.window import Window
@@ -59,10 +59,7 @@ class TransferReader:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        if not self.path.is_file():
-            raise DataError(
-                self.path, "does not exist", "Name a file that `dvc repro` made, as data/transfer/P-0.5.h5"
-            )
+        existing_file(self.path, "Name a file that `dvc repro` made, as data/transfer/P-0.5.h5")
         read_whole(self.path)
         with open_checked(self.path, (FORMAT,)) as file:
             self.attributes = read_attributes(self.path, file)

@@ -17,10 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.atomic import appearing, clear_leftovers
-from datasets.errors import DataError
 from datasets.transfer.encoding import row_digest
 from datasets.transfer.format import ARRAYS, ATTRIBUTES, FORMAT, FRAMES_ARRAYS, FRAMES_ATTRIBUTES, PIXELS
-from datasets.transfer.pixels import Pixels, Tables, open_checked
+from datasets.transfer.pixels import Pixels, Tables, existing_file, open_checked
 from datasets.transfer.reader import load_set, open_pixels, read_attributes
 from datasets.transfer.seal import Seal, damaged, make_seal, read_whole
 from datasets.transfer.structure import create_file, find_extents, reserve, write_array, write_attributes
@@ -110,8 +109,7 @@ def open_set(path: Path) -> Iterator[OpenSet]:
     Raises:
         DataError: If the set, or its pixels, are missing, damaged, or of different builds.
     """
-    if not path.is_file():
-        raise DataError(path, "does not exist", "Name a set that `dvc repro` made, as data/transfer/P-0.5.h5")
+    existing_file(path, "Name a set that `dvc repro` made, as data/transfer/P-0.5.h5")
     read_whole(path)
     with open_checked(path, (FORMAT,)) as file:
         attributes = read_attributes(path, file)

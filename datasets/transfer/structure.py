@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,14 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.hdf5 import new_hdf5
 from datasets.transfer.format import USER_BLOCK, Array, Attribute
 from datasets.transfer.seal import Extent
 
 
-def create_file(path: Path, align: bool = False) -> h5py.File:
-    """Open a new HDF5 file with room for the seal, readable by HDF5 1.10 and later.
+@contextmanager
+def create_file(path: Path, align: bool = False) -> Iterator[h5py.File]:
+    """Give a new HDF5 file with room for the seal, readable by HDF5 1.10 and later.
 
     Args:
         path: The file.
@@ -23,7 +26,8 @@ def create_file(path: Path, align: bool = False) -> h5py.File:
             depend on its size.
     """
     alignment = {"alignment_threshold": 1, "alignment_interval": 4096} if align else {}
-    return h5py.File(path, "w", userblock_size=USER_BLOCK, libver=("earliest", "v110"), **alignment)
+    with new_hdf5(path, userblock_size=USER_BLOCK, libver=("earliest", "v110"), **alignment) as file:
+        yield file
 
 
 def write_attributes(file: h5py.File, specification: Sequence[Attribute], values: Mapping[str, Any]) -> None:
