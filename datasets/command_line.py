@@ -7,10 +7,11 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
-from typing import Annotated, Any, Protocol, Union
+from typing import Annotated, Any, Protocol, TextIO, Union
 
 import tyro
 from rich.console import Console
@@ -22,6 +23,8 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+from datasets.errors import DataWarning
 
 _STYLE = (tyro.conf.FlagCreatePairsOff,)
 
@@ -74,7 +77,7 @@ def run_only_command(command: type, prog: str, args: Sequence[str] | None = None
 def guarded(command: Command, prog: str) -> int:
     """Run a command with the errors of a user turned into one message and exit code 2 (see `run_command`)."""
     try:
-        with _terminable():
+        with _terminable(), _plain_warnings(prog):
             code = command.run()
         sys.stdout.flush()
     except BrokenPipeError:
@@ -95,6 +98,31 @@ def guarded(command: Command, prog: str) -> int:
 
 class _Terminated(KeyboardInterrupt):
     """SIGTERM: everybody cleans up as after Ctrl-C."""
+
+
+@contextmanager
+def _plain_warnings(prog: str) -> Iterator[None]:
+    """Have this project's own warnings shown as its errors are; those of libraries as Python does."""
+    usual = warnings.showwarning
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if issubclass(category, DataWarning):
+            print(f"{prog}: {message}", file=file or sys.stderr)
+        else:
+            usual(message, category, filename, lineno, file, line)
+
+    warnings.showwarning = show
+    try:
+        yield
+    finally:
+        warnings.showwarning = usual
 
 
 @contextmanager

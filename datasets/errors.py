@@ -26,3 +26,7 @@ class DataError(ValueError):
     def __reduce__(self) -> tuple[type[DataError], tuple[Path, str, str, int | None]]:
         """Keep all four parts when a worker process sends the error home."""
         return (DataError, (self.path, self.problem, self.remedy, self.row))
+
+
+class DataWarning(UserWarning):
+    """Something on disk is odd, and a user may have meant it so; command lines show it as one line."""

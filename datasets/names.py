@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from datasets.errors import DataError
+from datasets.errors import DataError, DataWarning
 from datasets.rows import read_bytes
 
 
@@ -47,7 +47,7 @@ def read_names(path: Path, what: str = "video") -> tuple[str, ...]:
 def without(names: Sequence[str], exclude: Path) -> tuple[str, ...]:
     """`names` in their order without those listed in the file `exclude`.
 
-    Names that the dataset does not have are reported by a `UserWarning`: an exclusion list for another
+    Names that the dataset does not have are reported by a `DataWarning`: an exclusion list for another
     dataset, or with a slip, must not pass for an applied one.
 
     Raises:
@@ -61,6 +61,7 @@ def without(names: Sequence[str], exclude: Path) -> tuple[str, ...]:
         warnings.warn(
             f"{exclude}: {len(unknown)} of {len(excluded)} excluded names are not in the dataset, such as "
             f"{unknown[0]!r}{hint}",
+            DataWarning,
             stacklevel=3,
         )
     dropped = set(excluded)

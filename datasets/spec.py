@@ -98,7 +98,7 @@ def open_dataset(spec: str, exclude: Path | None = None) -> VideoDataset:
         spec: `KIND:ROOT[:SPLIT]`, such as `got10k:/data/GOT-10k:train`. The split defaults to `train` for
             got10k and synthetic, `test` for lasot; the other kinds have none.
         exclude: A text file of video names to leave out, one per line, '#' for comments (VOT's list of
-            1,000 prohibited GOT-10k videos). Names that the dataset lacks are reported by a UserWarning.
+            1,000 prohibited GOT-10k videos). Names that the dataset lacks are reported by a DataWarning.
 
     Raises:
         ValueError: If the spec cannot be understood.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import textwrap
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -72,6 +73,9 @@ class Run(Protocol):
             lost: Makes the result, from the item and a message, of an item that kills the worker process that
                 tries it (a crash in a tracker's native code, memory), even with no other under way; None: that ends
                 the run.
+
+        Raises:
+            ValueError: If an item kills its process and `lost` is None.
         """
         ...
 
@@ -165,10 +169,15 @@ def _on(
         for number in suspects:
             try:
                 result = _alone(client, function, items[number])
-            except KilledWorker:
+            except KilledWorker as error:
+                died = f"the worker process died, {ATTEMPTS} times over"
                 if lost is None:
-                    raise
-                result = lost(items[number], f"the worker process died, {ATTEMPTS} times over")
+                    item = textwrap.shorten(repr(items[number]), 300)
+                    raise ValueError(
+                        f"{label}: {died}, of {item}. Memory may be short (executor.workers 1 needs least), or a file "
+                        "crash what reads it"
+                    ) from error
+                result = lost(items[number], died)
             yield number, result
             bar.advance(task, weights[number])
 

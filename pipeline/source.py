@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
 from datasets import open_dataset
-from datasets.errors import DataError
+from datasets.errors import DataError, DataWarning
 from datasets.video import Video, VideoDataset
 
 _REMEDY = "Run `dvc repro --force index`, then `dvc repro`"
@@ -15,8 +16,10 @@ _REMEDY = "Run `dvc repro --force index`, then `dvc repro`"
 
 @lru_cache(maxsize=2)
 def opened(spec: str, exclude: Path | None) -> VideoDataset:
-    """A dataset, opened once per process."""
-    return open_dataset(spec, exclude)
+    """A dataset, opened once per process; `index` has shown its warnings."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        return open_dataset(spec, exclude)
 
 
 def read_annotations(

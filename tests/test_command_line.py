@@ -6,12 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from dataclasses import dataclass
 
 import pytest
 from conftest import REPOSITORY
 
 from datasets.command_line import counted, run_only_command
+from datasets.errors import DataWarning
 
 
 @pytest.mark.parametrize(
@@ -34,6 +36,21 @@ def test_what_the_system_refuses_is_one_line(error, capsys):
 
     assert run_only_command(Refused, "program", []) == 2
     assert capsys.readouterr().err == f"program: {error}\n"
+
+
+def test_what_is_odd_in_the_data_is_one_line_and_other_warnings_are_pythons(capsys):
+    @dataclass(frozen=True)
+    class Warns:
+        """Warn."""
+
+        def run(self) -> int:
+            warnings.warn("ex.txt: 1 name is unknown", DataWarning, stacklevel=1)
+            warnings.warn("old", FutureWarning, stacklevel=1)
+            return 0
+
+    with pytest.warns(FutureWarning, match="old"):
+        assert run_only_command(Warns, "program", []) == 0
+    assert capsys.readouterr().err == "program: ex.txt: 1 name is unknown\n"
 
 
 def test_a_defect_of_the_program_keeps_its_traceback():

@@ -8,6 +8,7 @@ import torch
 
 from datasets.command_line import guarded
 from datasets.results import write_results
+from datasets.synthetic import SyntheticOptions, write_synthetic
 from trainer.evaluate.command import Evaluate
 from trainer.evaluate.tracker_spec import Defaults, TrackerSpec, read_trackers
 
@@ -123,3 +124,32 @@ def test_boxes_of_two_commands_do_not_mix(small_videos, tmp_path, capfd):
     assert "S holds boxes that were made with other options" in capfd.readouterr().err
     assert recipe.read_text() == "{}"
     assert not list(recipe.parent.rglob("*_001.txt"))
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_boxes_of_other_videos_with_the_same_names_are_refused(small_videos, tmp_path, capfd, moved):
+    """Of other lengths, or of the same length and elsewhere."""
+
+    def evaluate(root):
+        return guarded(
+            Evaluate(dataset=(f"synthetic:{root}",), tracker=("mosse",), out=tmp_path / "out", workers=1),
+            "evaluate",
+        )
+
+    assert evaluate(small_videos) == evaluate(small_videos) == 0
+    other = small_videos
+    if moved:
+        path = sorted((tmp_path / "out").rglob("*_001.txt"))[3]
+        x, rest = path.read_text().split(",", 1)
+        path.write_text(f"{float(x) + 1000},{rest}")
+    else:
+        other = tmp_path / "other"
+        options = SyntheticOptions(
+            videos=3, seed=6, max_length=45, image_size=(160, 120), difficulty=(0.0, 0.5)
+        )
+        write_synthetic(other, options, workers=1)
+    kept = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*.txt")}
+    capfd.readouterr()
+    assert evaluate(other) == 2
+    assert "these are of another video of that name" in capfd.readouterr().err
+    assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*.txt")} == kept

@@ -93,6 +93,16 @@ def test_who_kills_its_process_is_lost_alone_whoever_was_queued_behind_it(deadly
     assert [n for n in found if n != found[deadly]] == [n for n in range(10) if n != deadly]
 
 
+def test_where_no_item_may_be_lost_the_one_that_kills_its_process_is_named():
+    with (
+        executor(ExecutorParams(workers=1), 1, apart=True) as run,
+        pytest.raises(
+            ValueError, match=rf"fatal: the worker process died, {ATTEMPTS} times over, of \(7, '', True\)"
+        ),
+    ):
+        list(run(fatal, [(7, "", True)], [1], "fatal", "numbers"))
+
+
 def test_a_death_that_does_not_repeat_costs_nothing(tmp_path):
     assert neighbours(6, 2, str(tmp_path / "marker")) == list(range(6))
     with executor(ExecutorParams(workers=1), 3, apart=True) as run:

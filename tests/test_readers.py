@@ -11,7 +11,7 @@ import pytest
 from tiny_videos import rows, write_got10k, write_images
 
 from datasets import open_dataset
-from datasets.errors import DataError
+from datasets.errors import DataError, DataWarning
 from datasets.got10k import WITHHELD
 from datasets.image_files import image_number
 from datasets.spec import KINDS, parse_spec
@@ -94,7 +94,7 @@ def test_exclusion_drops_videos_and_reports_strangers(tmp_path: Path) -> None:
     write_got10k(tmp_path, {"A": 1, "B": 1, "C": 1})
     listed = tmp_path / "exclude.txt"
     listed.write_text("# prohibited\nB\n\nGOT-10k_Train_000001\n")
-    with pytest.warns(UserWarning, match=r"1 of 2 excluded names are not in the dataset, such as 'GOT"):
+    with pytest.warns(DataWarning, match=r"1 of 2 excluded names are not in the dataset, such as 'GOT"):
         dataset = open_dataset(f"got10k:{tmp_path}", exclude=listed)
     assert list(dataset.names) == ["A", "C"]
     assert len(dataset) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -9,6 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from datasets.errors import DataError
+
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.EBADF}
+"""What a cluster's file systems without locks, or without locks of folders, answer."""
 
 
 @contextmanager
@@ -26,8 +30,9 @@ def claimed(out: Path) -> Iterator[None]:
         except BlockingIOError as error:
             remedy = "Wait until it has ended, or name another folder"
             raise DataError(out, "another process is learning into it", remedy) from error
-        except OSError:  # a cluster's file system that has no locks: nobody can tell
-            pass
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise  # else nobody can tell
         yield
     finally:
         os.close(descriptor)

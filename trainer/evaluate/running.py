@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -25,13 +26,14 @@ from numpy.typing import NDArray
 
 from datasets import open_dataset
 from datasets.atomic import appearing
-from datasets.boxes import Boxes
+from datasets.boxes import Boxes, overlap
 from datasets.command_line import progress
-from datasets.errors import DataError
+from datasets.errors import DataError, DataWarning
 from datasets.images import read_image
 from datasets.processes import cores, worker_processes
 from datasets.results import write_results
-from datasets.rows import read_bytes
+from datasets.rows import read_bytes, read_many
+from datasets.spec import KINDS
 from datasets.video import Video, VideoDataset
 from teachers.base import Task, Teacher, TeacherError, checked_box
 from trainer.evaluate.regions import read_polygons
@@ -153,8 +155,8 @@ def run_trackers(
 
     Raises:
         ValueError: If a tracker cannot be built, which is found out before any is run, as far as it can be.
-        DataError: If the folder holds boxes of this name that were made with something else, a tracker's files changed
-            before a process had read them, or a worker died.
+        DataError: If the folder holds boxes of this name that were made with something else or of other videos, a
+            tracker's files changed before a process had read them, or a worker died.
     """
     for tracker in trackers:
         tracker.check()
@@ -162,23 +164,14 @@ def run_trackers(
     recipes = {tracker.name: tracker.recipe() for tracker in trackers}
     for tracker in trackers:
         _same_recipe(tracker, recipes[tracker.name], folder)
-    jobs = [
-        job
+    wanted = [
+        Job(dataset.spec, exclude, kind, name, tracker, _written(recipes[tracker.name]), folder, supervised)
         for tracker in trackers
         for name in dataset.names
-        if not (
-            job := Job(
-                dataset.spec,
-                exclude,
-                kind,
-                name,
-                tracker,
-                _written(recipes[tracker.name]),
-                folder,
-                supervised,
-            )
-        ).boxes_file.is_file()
     ]
+    jobs = [job for job in wanted if not job.boxes_file.is_file()]
+    if not supervised:
+        _same_videos([job for job in wanted if job.boxes_file.is_file()], dataset)
     if not jobs:
         return []
     lengths = {name: len(dataset[name]) for name in {job.video for job in jobs}}
@@ -268,7 +261,9 @@ def _spread(jobs: Sequence[Job], processes: int, folder: Path) -> Iterator[tuple
 
 @lru_cache(maxsize=2)
 def _opened(spec: str, exclude: Path | None) -> VideoDataset:
-    return open_dataset(spec, exclude)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)  # shown where the run began
+        return open_dataset(spec, exclude)
 
 
 _trackers: dict[str, Teacher] = {}
@@ -317,6 +312,25 @@ def _same_recipe(tracker: TrackerSpec, recipe: Mapping[str, object], folder: Pat
     elif (folder / tracker.name).is_dir() and any((folder / tracker.name).rglob("*_001.txt")):
         problem = "there is no such file, though there are boxes of this tracker: nobody knows what made them"
         raise DataError(path, problem, f"Score them with --results {folder}, or give another --out")
+
+
+def _same_videos(done: Sequence[Job], dataset: VideoDataset) -> None:
+    """Make sure that boxes which are there are of these videos, and not of another dataset's with the same names.
+
+    A tracker starts on the target, so that its first box lies elsewhere in another video alone.
+    """
+    files: list[Path | str] = [job.boxes_file for job in done]
+    for job, boxes in zip(
+        done, read_many(files, origin=KINDS[done[0].kind].base if done else 0), strict=True
+    ):
+        if isinstance(boxes, DataError):  # scoring says so, of this tracker alone
+            continue
+        video = dataset[job.video]
+        start = float(overlap(boxes[:1], video.ground_truth[:1]).sum())
+        if len(boxes) != len(video) or not start:
+            found = f"{len(boxes)} boxes, the first of which overlaps with the target by {start:.3g}"
+            problem = f"these are of another video of that name: {found}; here it has {len(video)} frames"
+            raise DataError(job.boxes_file, problem, f"Give another --out for {job.spec}")
 
 
 def _recipe_file(tracker: TrackerSpec, folder: Path) -> Path:
