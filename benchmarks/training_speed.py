@@ -10,9 +10,10 @@ and recipe (tras-no-curr: whole windows, half of the students distil) are the sa
 per student, in turns, on the same cores, with one PyTorch thread per process in `paper` and as many as there are cores
 in `ours`; what comes before is not counted. `CPU` counts all processes' time on the processor, which says what the work
 costs where other programs take the cores away.
-`compiled` is `ours` with machine.compile. Updates before the clock runs let a GPU's libraries load, and the compiler
-work. The shares are of a run of `ours` with one thread. On a GPU they are of wall time between synchronisations, which
-slow the run down, and `decode` is what the learner waits for the threads that decode. Prints Markdown.
+`compiled` is `ours` with machine.compile, `processes` is `ours` under torchrun, in as many processes as there are
+cores. Updates before the clock runs let a GPU's libraries load, and the compiler work. The shares are of a run of
+`ours` with one thread. On a GPU they are of wall time between synchronisations, which slow the run down, and `decode`
+is what the learner waits for the threads that decode. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -42,12 +43,12 @@ from trainer.episodes import Reader
 from trainer.interactions import Interactions
 from trainer.learner import Learner
 from trainer.options import MachineOptions, OptimiserOptions, TrainOptions
-from trainer.processes import Processes
+from trainer.processes import join
 from trainer.student import StudentOptions
 from trainer.train import first_student
 from trainer.windows import open_windows
 
-Scheme = Literal["paper", "ours", "compiled", "shares"]
+Scheme = Literal["paper", "ours", "compiled", "processes", "shares"]
 Precision = Literal["float32", "bfloat16"]
 
 
@@ -85,7 +86,9 @@ class Benchmark:
         if self.only:
             cores = self.only[2]
             os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
-            print(json.dumps(self._measure(*self.only)))
+            measured = self._measure(*self.only)
+            if os.environ.get("RANK", "0") == "0":
+                print(json.dumps(measured))
             return 0
         cases = list(itertools.product(self.backbones, self.cores, self.students, self.precisions))
         compared = [scheme for scheme in self.schemes if scheme != "shares"]
@@ -122,7 +125,10 @@ class Benchmark:
             for name in ("data", "width", "updates", "warm_up", "device")
         ]
         case = [scheme, backbone, str(cores), str(students), precision]
-        command = [sys.executable, __file__, *same, "--only", *case]
+        python = [sys.executable]
+        if scheme == "processes":
+            python += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(cores)]
+        command = [*python, __file__, *same, "--only", *case]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
         result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
         return result
@@ -142,7 +148,7 @@ class Benchmark:
         )
         if scheme == "paper":
             return independent(self.data, options, self.updates, self.warm_up)
-        torch.set_num_threads(1 if scheme == "shares" else cores)
+        torch.set_num_threads(1 if scheme in {"shares", "processes"} else cores)
         return together(self.data, options, self.updates, self.warm_up, scheme == "shares")
 
 
@@ -152,13 +158,16 @@ def _row(*cells: object) -> None:
 
 def together(data: Path, options: TrainOptions, updates: int, warm_up: int, shares: bool) -> dict[str, float]:
     """Our learner; rates, or the shares of its time."""
-    device = torch.device(options.machine.device)
+    processes = join(options.machine.device)
+    device = processes.device
     with ExitStack() as stack:
+        stack.callback(processes.leave)
         windows = open_windows([data])
         stack.callback(windows.close)
         if shares:
             spent = clock(device)
-        numbers = list(range(options.students))
+        share = options.students // processes.count
+        numbers = list(range(processes.rank * share, (processes.rank + 1) * share))
         reader = stack.enter_context(
             Reader(options.episode, windows, options.seed, options.students, options.machine.readers, device)
         )
@@ -166,7 +175,7 @@ def together(data: Path, options: TrainOptions, updates: int, warm_up: int, shar
         width = options.student.width
         now = Interactions(options, reader, numbers, windows.length, width, [False] * len(numbers), device)
         now.begin()
-        learner = Learner(student, now, numbers, options, Processes(0, 1, device))
+        learner = Learner(student, now, numbers, options, processes)
         for _ in range(warm_up):
             learner.update()
         if shares:
@@ -185,7 +194,7 @@ def together(data: Path, options: TrainOptions, updates: int, warm_up: int, shar
         parts = {name: spent[name] / whole for name in PARTS}
         return {**parts, "rest": 1 - sum(parts.values())}
     frames = updates * options.segment * options.students
-    return {"wall": frames / wall, "cpu": frames / cpu}
+    return {"wall": frames / wall, "cpu": frames / (cpu * processes.count)}
 
 
 PARTS = ("decode", "crop", "forward", "backward", "optimiser")
