@@ -45,7 +45,7 @@ def test_a_folder_that_another_process_learns_into_is_refused(sample, tmp_path):
     fcntl.flock(other, fcntl.LOCK_EX)
     more = TrainOptions(optimiser=OptimiserOptions(updates=2))
     try:
-        with pytest.raises(DataError, match="another process is learning into it"):
+        with pytest.raises(DataError, match="another process is writing here"):
             train([sample], out, more, resume=True)
     finally:
         os.close(other)

@@ -13,11 +13,11 @@ from typing import Any, Literal
 
 import torch
 
+from datasets.claim import claimed
 from datasets.errors import DataError
 from datasets.transfer.seal import read_seal
 from trainer.backbones import load_imagenet
 from trainer.checkpoint import NAME, Checkpoint, Standing, fitting, load_checkpoint
-from trainer.claim import claimed
 from trainer.episodes import Reader
 from trainer.interactions import Interactions
 from trainer.learner import Learner

@@ -7,16 +7,14 @@ ROOT/train/Synthetic_Train_000001/     00000001.jpg ..., groundtruth.txt, *.labe
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import re
 import shutil
 from concurrent.futures import Future, as_completed
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from datasets.atomic import appearing, room_for
+from datasets.claim import claimed
 from datasets.command_line import progress as progress_bar
 from datasets.errors import DataError
 from datasets.processes import worker_processes
@@ -60,8 +58,7 @@ def write_synthetic(
         raise ValueError(f"workers is {workers}: at least 1 process has to draw")
     if root.exists() and not root.is_dir():
         raise DataError(root, "is not a folder", "Give an absent or empty folder")
-    root.mkdir(parents=True, exist_ok=True)
-    with _locked(root):
+    with claimed(root):
         _claim(root, options, overwrite=overwrite)
         folder = root / "train"
         folder.mkdir(exist_ok=True)
@@ -134,20 +131,6 @@ def _remove_videos(folder: Path) -> None:
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         if OURS.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
-
-
-@contextmanager
-def _locked(root: Path) -> Iterator[None]:
-    """Keep other processes from writing to `root`; the lock dies with this process."""
-    descriptor = os.open(root, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise DataError(root, "another process is writing here", "Wait until it has finished") from error
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _sweep(folder: Path) -> None:

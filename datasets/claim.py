@@ -1,4 +1,4 @@
-"""A run's folder belongs to one run at a time: two that write into one would leave a mixture of both."""
+"""A folder that is being written belongs to one process at a time: two would leave a mixture of both."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.
 
 
 @contextmanager
-def claimed(out: Path) -> Iterator[None]:
-    """Make a run's folder, and keep other processes from learning into it; the claim dies with this process.
+def claimed(folder: Path) -> Iterator[None]:
+    """Make a folder where there is none, and keep other processes from writing into it; the claim dies with this one.
 
     Raises:
         DataError: If another process has it.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(out, os.O_RDONLY)
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             remedy = "Wait until it has ended, or name another folder"
-            raise DataError(out, "another process is learning into it", remedy) from error
+            raise DataError(folder, "another process is writing here", remedy) from error
         except OSError as error:
             if error.errno not in _NO_LOCKS:
                 raise  # else nobody can tell
