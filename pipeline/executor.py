@@ -175,7 +175,7 @@ def _on(
                     item = textwrap.shorten(repr(items[number]), 300)
                     raise ValueError(
                         f"{label}: {died}, of {item}. Memory may be short (executor.workers 1 needs least), or a file "
-                        "crash what reads it"
+                        "crashes what reads it"
                     ) from error
                 result = lost(items[number], died)
             yield number, result

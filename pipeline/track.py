@@ -89,6 +89,7 @@ def track(name: str, params: Params, index: Index) -> Trajectories:
         ]
         if jobs:
             # A disk that is not mounted would fail every video, and DVC take that for the teacher's result.
+            # Anew, for `source.opened` would not see that it went.
             open_dataset(index.spec, params.dataset.exclude)
         weights = [int(index.lengths[v]) for v in missing]
         # Without images there is nothing to share out: starting processes would take longer than the work.
