@@ -84,8 +84,10 @@ def test_search_regions_are_those_of_the_cpu_to_the_last_bit():
     windows = [Window(-20, 30, 121), Window(200, 150, 190), Window(50, 60, 40)]
     images, fills = FRAMES[:3], [average_colour(frame) for frame in FRAMES[:3]]
     found = resample(images, windows, 127, fills, torch.device(CUDA)).cpu().numpy()
+    assert found.shape == (3, 4, 127, 127), "made by operators, not by the one kernel"
     for image, window, fill, crop in zip(images, windows, fills, found, strict=True):
-        np.testing.assert_array_equal(crop, patch(image, window, 127, fill))
+        np.testing.assert_array_equal(crop[:3].transpose(1, 2, 0), patch(image, window, 127, fill))
+    assert not found[:, 3].any()
 
 
 def test_mdnets_patches_are_those_of_the_cpu_to_the_last_bit():
@@ -95,7 +97,9 @@ def test_mdnets_patches_are_those_of_the_cpu_to_the_last_bit():
         crop_on_device([padded(frame, torch.device(device)) for frame in FRAMES[:2]], owner, boxes)
         for device in ("cpu", CUDA)
     )
-    assert torch.equal(cpu, cuda.cpu())
+    assert cuda.shape == (3, 4, 107, 107), "made by operators, not by the one kernel"
+    assert torch.equal(cpu, cuda[:, :3].cpu())
+    assert not cuda[:, 3].any()
 
 
 def test_mdnets_one_kernel_is_its_operators(caplog: pytest.LogCaptureFixture):

@@ -7,6 +7,7 @@ the image the authors' code leaves (128, 0, 0) in RGB, an oversight that the pub
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datasets.boxes import Boxes
+from teachers.kernels import fused
 from teachers.mdnet.network import PATCH
 from teachers.upload import uploaded
 
@@ -60,9 +62,15 @@ def as_input(patches: NDArray[np.uint8]) -> Tensor:
 def padded(image: NDArray[np.uint8], device: torch.device) -> Tensor:
     """A BGR image on a device, as RGB with a border of one pixel of what lies outside: uint8 (H + 2, W + 2, 3)."""
     height, width = image.shape[:2]
-    bordered = torch.tensor(OUTSIDE, dtype=torch.uint8, device=device).repeat(height + 2, width + 2, 1)
+    bordered = _outside(device).repeat(height + 2, width + 2, 1)
     bordered[1:-1, 1:-1] = uploaded(image, device).flip(-1)
     return bordered
+
+
+@lru_cache
+def _outside(device: torch.device) -> Tensor:
+    """`OUTSIDE` on a device: bringing it there anew would wait until the device has nothing else to do."""
+    return torch.tensor(OUTSIDE, dtype=torch.uint8, device=device)
 
 
 def crop_on_device(images: Sequence[Tensor], owner: NDArray[np.intp], boxes: Boxes) -> Tensor:
@@ -76,36 +84,44 @@ def crop_on_device(images: Sequence[Tensor], owner: NDArray[np.intp], boxes: Box
         boxes: float32 (N, 4).
 
     Returns:
-        What `as_input` returns, on the images' device.
+        What `as_input` returns, on the images' device; with a fourth channel of zeros where one kernel makes them.
     """
     device = images[0].device
     pixels = torch.cat([image.view(-1, 3) for image in images]) if len(images) > 1 else images[0].view(-1, 3)
     sizes = np.array([image.shape[:2] for image in images])
     starts = np.cumsum([0, *sizes.prod(axis=1)[:-1]])
-    inverse = np.linalg.inv(_to_patch(boxes))
-    numbers = [inverse[:, 0, 0], inverse[:, 0, 2], inverse[:, 1, 1], inverse[:, 1, 2]]
-    where = uploaded(np.stack([*numbers, *sizes[owner].T, starts[owner]], axis=0), device)
-    across, left, down, top, height, width, start = where[:, :, None]
+    zoom, shift = (_to_patch(boxes)[:, (0, 1), at] for at in ((0, 1), 2))
+    where = uploaded(np.stack([*(1 / zoom).T, *(-shift / zoom).T, *sizes[owner].T, starts[owner]]), device)
+    across, down, left, top, height, width, start = where[:, :, None]
     steps = torch.arange(PATCH, dtype=torch.float64, device=device)
     columns, x_part = _neighbours(steps * across + left, width)
     rows, y_part = _neighbours(steps * down + top, height)
-    x_part, y_part = x_part[:, None, :, None], y_part[:, :, None, None]
-
-    def line(row: Tensor) -> Tensor:
-        begin = (start.long() + row * width.long())[:, :, None]
-        one, other = (pixels[begin + column[:, None]].float() for column in columns)
-        return one + x_part * (other - one)
-
-    above, below = (line(row) for row in rows)
-    patches = (above + y_part * (below - above)).round_()
-    return patches.sub_(MEAN).permute(0, 3, 1, 2)
+    lines = start.long() + rows * width.long()
+    kernels = fused("teachers.mdnet.fused_crop", device)
+    cropped = kernels.cropped if kernels else by_operators
+    patches: Tensor = cropped(pixels, lines, y_part, columns, x_part, MEAN)
+    return patches
 
 
-def _neighbours(coordinates: Tensor, size: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
-    """Indices of the two pixels (of padded images of sizes (N, 1)) around each coordinate, and the second's share."""
+def by_operators(
+    pixels: Tensor, lines: Tensor, down: Tensor, columns: Tensor, across: Tensor, mean: float
+) -> Tensor:
+    """What `fused_crop.cropped` does, by PyTorch's operators and without the fourth channel."""
+
+    def line(begin: Tensor) -> Tensor:
+        one, other = (pixels[begin[:, :, None] + column[:, None]].float() for column in columns)
+        return one + across[:, None, :, None] * (other - one)
+
+    above, below = (line(begin) for begin in lines)
+    patches = (above + down[:, :, None, None] * (below - above)).round_()
+    return patches.sub_(mean).permute(0, 3, 1, 2)
+
+
+def _neighbours(coordinates: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
+    """Indices (2, N, 107) of the two pixels around each coordinate in padded images, and the second's share."""
     low = coordinates.floor()
-    first, second = ((low + shift).clamp(min=0).minimum(size - 1).long() for shift in (1, 2))
-    return (first, second), (coordinates - low).float()
+    pair = [(low + shift).clamp(min=0).minimum(size - 1).long() for shift in (1, 2)]
+    return torch.stack(pair), (coordinates - low).float()
 
 
 def _to_patch(boxes: Boxes) -> NDArray[np.float64]:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from teachers import weights
+from teachers.fourth_channel import with_fourth_channel
 from teachers.mdnet.normalised_pool import normalised_pool
 
 PATCH = 107
@@ -71,7 +72,8 @@ class Network(nn.Module):
         """The output of conv3 after its ReLU, flattened in the order (channel, row, column).
 
         Args:
-            patches: float32 (N, 3, 107, 107), RGB minus 128; fastest in channels_last on the CPU.
+            patches: float32 (N, 3, 107, 107), RGB minus 128, or with a fourth channel of zeros on a GPU; fastest in
+                channels_last.
 
         Returns:
             float32 (N, 9 x conv3).
@@ -99,7 +101,10 @@ def load_network(path: Path | str, device: torch.device | str = "cpu") -> Networ
     network = Network(_widths(state))
     weights.fit(network, state, path)
     network = network.to(device).eval().requires_grad_(False)
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]  # torch's stub
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub
+    if network.device.type == "cuda":
+        with_fourth_channel(network)
+    return network
 
 
 def _widths(state: Mapping[str, Tensor]) -> Widths:

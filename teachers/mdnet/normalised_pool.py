@@ -7,9 +7,7 @@ pooling and its normalisation walk the same megabyte several times. Together the
 from __future__ import annotations
 
 import itertools
-import logging
 import math
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
@@ -20,8 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from teachers.features.compiled import compiled
-
-_LOG = logging.getLogger(__name__)
+from teachers.kernels import fused
 
 ALPHA, BETA, K = 1e-4, 0.75, 1.0
 """The normalisation y_c = x_c / (K + ALPHA (x_{c-1}^2 + x_c^2) / 2)^BETA, with x_{-1} = 0 (notes: mdnet.md, 1)."""
@@ -37,7 +34,8 @@ def normalised_pool(x: Tensor) -> Tensor:
         float32 (N, C, (H - 3) // 2 + 1, (W - 3) // 2 + 1), in channels_last on the CPU.
     """
     if x.device.type != "cpu":
-        return _on_gpu()(x) if x.device.type == "cuda" else by_operators(x)
+        kernels = fused("teachers.mdnet.fused_pool", x.device)
+        return kernels.fused_pool(x, ALPHA) if kernels else by_operators(x)
     source = x.contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1).numpy()
     count, height, width, channels = source.shape
     pooled = np.empty((count, (height - 3) // 2 + 1, (width - 3) // 2 + 1, channels), np.float32)
@@ -54,19 +52,6 @@ def normalised_pool(x: Tensor) -> Tensor:
         for part in parts:
             part.result()
     return torch.from_numpy(pooled).permute(0, 3, 1, 2)
-
-
-@lru_cache(maxsize=1)
-def _on_gpu() -> Callable[[Tensor], Tensor]:
-    """One kernel, or operators where it cannot be built: that takes Triton and a C compiler."""
-    try:
-        from teachers.mdnet.fused_pool import fused_pool
-
-        fused_pool(torch.zeros(1, 1, 3, 3, device="cuda"), ALPHA)
-    except Exception as error:  # noqa: BLE001 - whatever Triton, or the compiler that it calls, raises
-        _LOG.warning("mdnet: features take longer, for their kernel cannot be compiled here: %s", error)
-        return by_operators
-    return lambda x: fused_pool(x, ALPHA)
 
 
 def by_operators(x: Tensor) -> Tensor:

@@ -20,7 +20,9 @@ from teachers.base import Box, Image, Task, TeacherError
 from teachers.devices import usable
 from teachers.mdnet import classifier, regression
 from teachers.mdnet.budget import BUDGETS, PUBLISHED, Budget
+from teachers.mdnet.classifier import Layers
 from teachers.mdnet.extractor import Extractor, Prepared, Request
+from teachers.mdnet.first_training import FirstTraining
 from teachers.mdnet.memory import Memory, Rows
 from teachers.mdnet.network import Network, load_network
 from teachers.mdnet.sampling import MARGIN, Sampler
@@ -94,6 +96,7 @@ class MdnetBatch:
         generator = torch.Generator().manual_seed(seed)
         self._initial = classifier.initial(network, generator)
         self._after_initial = generator.get_state()
+        self._first_training = FirstTraining(self._initial, budget, FIRST_RATE)
 
     def widened(self, slots: int) -> MdnetBatch:
         """Another one with the same network, for so many videos."""
@@ -127,13 +130,14 @@ class MdnetBatch:
         samples = track.first(where)
         positives, negatives = self._features(prepared, samples.positives, samples.negatives)
 
-        for own, first in zip(self._layers.tensors(), self._initial.tensors(), strict=True):
-            own[slot] = first[0]
-        for momentum in self._momenta.tensors():
-            momentum[slot] = 0
-        layers = self._layers.at([slot])
         examples = Examples(Rows.all_of(positives), Rows.all_of(negatives), sampler.rng, track.dropout)
-        train(layers, layers.zeros(), [examples], self._budget.first_iterations, FIRST_RATE)
+        if self._device.type == "cuda":
+            learned = self._first_training(positives, negatives, examples)
+        else:
+            learned = Layers(*(first.clone() for first in self._initial.tensors()))
+            train(learned, learned.zeros(), [examples], self._budget.first_iterations, FIRST_RATE)
+        self._layers.put([slot], learned)
+        self._momenta.put([slot], learned.zeros())
 
         to_regress, background = track.to_regress(), track.first_background()
         regressed, kept = self._features(prepared, to_regress, background)

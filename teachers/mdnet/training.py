@@ -50,6 +50,25 @@ class Examples:
     dropout: torch.Generator
 
 
+@dataclass(frozen=True)
+class Lesson:
+    """Examples, and all that chance decides of some iterations I on them.
+
+    Attributes:
+        positives, negatives: The examples.
+        easy: int64 (I, 32), positives of each iteration.
+        candidates: int64 (I, 1024), its negatives that the hard ones are chosen from.
+        kept: uint8 (I, 128, w), what dropout leaves in front of fc5 and, to the right of that, of fc6; or the generator
+            that each iteration draws its masks with.
+    """
+
+    positives: Rows
+    negatives: Rows
+    easy: Tensor
+    candidates: Tensor
+    kept: Tensor | torch.Generator
+
+
 @torch.inference_mode()
 def train(
     layers: Layers, momenta: Layers, examples: Sequence[Examples], iterations: int, rate: float
@@ -63,23 +82,39 @@ def train(
         iterations: Steps of SGD.
         rate: Learning rate of fc4 and fc5.
     """
+    descend(layers, momenta, [lesson(layers, e, iterations) for e in examples], rate)
+
+
+def lesson(layers: Layers, examples: Examples, iterations: int) -> Lesson:
+    """Draw what one video's training needs; on a GPU the masks of all iterations at once."""
     device = layers.w4.device
-    orders = [
-        _orders(
-            e.rng, (len(e.positives), POSITIVES * iterations), (len(e.negatives), CANDIDATES * iterations)
+    easy, candidates = (
+        torch.from_numpy(order[: iterations * count].reshape(iterations, count)).to(device)
+        for order, count in zip(
+            _orders(
+                examples.rng,
+                (len(examples.positives), POSITIVES * iterations),
+                (len(examples.negatives), CANDIDATES * iterations),
+            ),
+            (POSITIVES, CANDIDATES),
+            strict=True,
         )
-        for e in examples
-    ]
-    positives = [torch.from_numpy(p).to(device) for p, _ in orders]
-    candidates = [torch.from_numpy(n).to(device) for _, n in orders]
-    for i in range(iterations):
-        hard = _hardest(layers, examples, [c[i * CANDIDATES : (i + 1) * CANDIDATES] for c in candidates])
-        easy = [
-            e.positives.take(p[i * POSITIVES : (i + 1) * POSITIVES])
-            for e, p in zip(examples, positives, strict=True)
-        ]
+    )
+    kept: Tensor | torch.Generator = examples.dropout
+    if device.type != "cpu":
+        width = layers.w5.shape[2] + layers.w6.shape[2]
+        masks = torch.empty(iterations, POSITIVES + NEGATIVES, width, dtype=torch.uint8, device=device)
+        kept = masks.bernoulli_(0.5, generator=examples.dropout)
+    return Lesson(examples.positives, examples.negatives, easy, candidates, kept)
+
+
+def descend(layers: Layers, momenta: Layers, lessons: Sequence[Lesson], rate: float) -> None:
+    """Train as `train` does, in place; nothing is left to chance, but for masks that are not drawn yet."""
+    for i in range(len(lessons[0].easy)):
+        hard = _hardest(layers, lessons, [own.candidates[i] for own in lessons])
+        easy = [own.positives.take(own.easy[i]) for own in lessons]
         x = torch.stack([torch.cat(pair) for pair in zip(easy, hard, strict=True)])
-        masks = [_masks(e.dropout, layers) for e in examples]
+        masks = [_masks(own.kept, i, layers) for own in lessons]
         _step(
             layers, momenta, x, (torch.stack([m[0] for m in masks]), torch.stack([m[1] for m in masks])), rate
         )
@@ -98,19 +133,19 @@ def _orders(
     return [np.concatenate(part) for part in parts]
 
 
-def _hardest(layers: Layers, examples: Sequence[Examples], candidates: Sequence[Tensor]) -> list[Tensor]:
+def _hardest(layers: Layers, lessons: Sequence[Lesson], candidates: Sequence[Tensor]) -> list[Tensor]:
     """For each slot, the candidates (of indices of its negatives) that look most like the target: (96, F)."""
-    largest = max(len(e.negatives) for e in examples)
+    largest = max(len(e.negatives) for e in lessons)
     if largest <= CANDIDATES:
         # Fewer negatives than candidates: every negative is scored once, however often it stands among these.
-        every = torch.stack([_at_least(e.negatives, largest) for e in examples])
+        every = torch.stack([_at_least(e.negatives, largest) for e in lessons])
         logits = scores(layers, every)[..., TARGET]
         value = torch.stack([own[c] for own, c in zip(logits, candidates, strict=True)])
     else:
-        chosen = torch.stack([e.negatives.take(c) for e, c in zip(examples, candidates, strict=True)])
+        chosen = torch.stack([e.negatives.take(c) for e, c in zip(lessons, candidates, strict=True)])
         value = scores(layers, chosen)[..., TARGET]
     hardest = value.topk(NEGATIVES, dim=1).indices
-    return [e.negatives.take(c[h]) for e, c, h in zip(examples, candidates, hardest, strict=True)]
+    return [e.negatives.take(c[h]) for e, c, h in zip(lessons, candidates, hardest, strict=True)]
 
 
 def _at_least(rows: Rows, count: int) -> Tensor:
@@ -119,15 +154,20 @@ def _at_least(rows: Rows, count: int) -> Tensor:
     return torch.nn.functional.pad(features, (0, 0, 0, count - len(features)))
 
 
-def _masks(generator: torch.Generator, layers: Layers) -> tuple[Tensor, Tensor]:
+def _masks(kept: Tensor | torch.Generator, iteration: int, layers: Layers) -> tuple[Tensor, Tensor]:
     """Dropout masks in front of fc5 and of fc6 for one slot's positives and negatives, (128, width) each, of 0 and 2.
 
-    Positives and negatives go through the authors' network one after the other; so are their masks drawn.
+    Where they are drawn now: positives and negatives go through the authors' network one after the other, and so are
+    their masks drawn.
     """
+    widths = [layers.w5.shape[2], layers.w6.shape[2]]
+    if isinstance(kept, Tensor):
+        fc5, fc6 = torch.split(kept[iteration] * 2.0, widths, dim=1)
+        return fc5, fc6
     parts = [
         [
-            torch.empty(rows, width, device=layers.w4.device).bernoulli_(0.5, generator=generator)
-            for width in (layers.w5.shape[2], layers.w6.shape[2])
+            torch.empty(rows, width, device=layers.w4.device).bernoulli_(0.5, generator=kept)
+            for width in widths
         ]
         for rows in (POSITIVES, NEGATIVES)
     ]

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from teachers.kernels import fused
 from teachers.upload import uploaded
 
 if TYPE_CHECKING:
@@ -111,8 +112,8 @@ def patch(image: Image, window: Window, size: int, fill: Colour) -> Image:
     whole = right - left == window.side and bottom - top == window.side
     if not whole and window.side**2 > 4 * (image.shape[0] * image.shape[1] + size * size):
         # Far larger than the image (a target that exploded): do not build what is nearly all one colour.
-        far: Image = resample([image], [window], size, [fill], torch.device("cpu"))[0].numpy()
-        return far
+        far = resample([image], [window], size, [fill], torch.device("cpu"))[0]
+        return far.permute(1, 2, 0).to(torch.uint8).numpy()
     cut = image[top:bottom, left:right]
     if not whole:
         beyond_x, beyond_y = window.x + window.side - right, window.y + window.side - bottom
@@ -146,7 +147,8 @@ def resample(
         device: Where to work.
 
     Returns:
-        uint8 (N, size, size, 3) on the device, equal to `patch`'s.
+        float32 (N, 3, size, size) in channels_last on the device, whole grey levels equal to `patch`'s; with a fourth
+        channel of zeros where one kernel makes them.
     """
     boxes = [inside(w, i.shape) for w, i in zip(windows, images, strict=True)]
     here = [image for image in images if not isinstance(image, Whole)]
@@ -165,16 +167,28 @@ def resample(
     # The fill colours are the first pixels of all, so that one gather reads both.
     starts = np.cumsum([len(images), *lengths[:-1]]) - first
     numbers = np.column_stack([windows, boxes, range(len(images)), starts, strides])
-    x, y, side, left, top, right, bottom, fill, start, stride = uploaded(numbers, device).T[:, :, None]
+    facts = uploaded(np.ascontiguousarray(numbers.T), device)
+    x, y, side = facts[:3, :, None]
     low, weight = _taps(side, size)
     # OpenCV drops the weight of a column beyond the window, but keeps that of a row and repeats the row.
     beyond = (low < 0) | (low >= side - 1)
     across = torch.where(beyond, 0, weight)
-    columns = [x + low.clamp(min=0), x + torch.minimum(low.clamp(min=0) + 1, side - 1)]
-    rows = [y + low.clamp(min=0), y + torch.minimum(low + 1, side - 1)]
-    out = torch.zeros((), dtype=torch.int32, device=device)
-    for row, down in zip(rows, (_ONE - weight, weight), strict=True):
-        line = torch.zeros((), dtype=torch.int32, device=device)
+    columns = torch.stack([x + low.clamp(min=0), x + torch.minimum(low.clamp(min=0) + 1, side - 1)])
+    rows = torch.stack([y + low.clamp(min=0), y + torch.minimum(low + 1, side - 1)])
+    kernels = fused("teachers.siamrpn.fused_crop", device)
+    mixed = kernels.resampled if kernels else by_operators
+    found: Tensor = mixed(pixels, facts[3:], rows, weight, columns, across)
+    return found
+
+
+def by_operators(
+    pixels: Tensor, facts: Tensor, rows: Tensor, down: Tensor, columns: Tensor, across: Tensor
+) -> Tensor:
+    """What `fused_crop.resampled` does, by PyTorch's operators and without the fourth channel."""
+    left, top, right, bottom, fill, start, stride = facts[:, :, None]
+    out = torch.zeros((), dtype=torch.int32, device=pixels.device)
+    for row, lower in zip(rows, (_ONE - down, down), strict=True):
+        line = torch.zeros((), dtype=torch.int32, device=pixels.device)
         for column, factor in zip(columns, (_ONE - across, across), strict=True):
             seen = ((row >= top) & (row < bottom))[:, :, None] & ((column >= left) & (column < right))[
                 :, None
@@ -182,8 +196,8 @@ def resample(
             at = (start + row * stride)[:, :, None] + column[:, None]
             grey = pixels[torch.where(seen, at, fill[:, :, None])].int()
             line = line + grey * factor[:, None, :, None]
-        out = out + ((down[:, :, None, None] * (line >> 4)) >> 16)
-    return ((out + 2) >> 2).to(torch.uint8)
+        out = out + ((lower[:, :, None, None] * (line >> 4)) >> 16)
+    return ((out + 2) >> 2).float().permute(0, 3, 1, 2)
 
 
 def _taps(side: Tensor, size: int) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from teachers.base import Box, Image, Task, TeacherError
+from teachers.fourth_channel import with_fourth_channel
 from teachers.siamrpn.acceleration import accelerate
 from teachers.siamrpn.folding import fold
 from teachers.siamrpn.tracker import State, Tracker
@@ -44,6 +45,8 @@ def prepared(network: nn.Module, tuning: Tuning, device: str = "cpu") -> Tracker
     ready = fold(network).to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if place.type == "cpu":
         accelerate(ready)
+    elif place.type == "cuda":
+        with_fourth_channel(ready)
     return Tracker(cast("Network", ready), tuning, place)
 
 

@@ -168,14 +168,12 @@ class Tracker:
     def _crops(
         self, images: Sequence[Image | Whole], windows: Sequence[Window], size: int, fills: Sequence[Colour]
     ) -> Tensor:
-        """Float (N, 3, size, size) in channels-last order, on the device."""
+        """Float (N, 3 or 4, size, size) in channels-last order, on the device; a fourth channel is of zeros."""
         here = [image for image in images if not isinstance(image, Whole)]
         if len(here) == len(images) and (self.device.type == "cpu" or len(here) <= _FEW):
             cuts = [patch(i, w, size, f) for i, w, f in zip(here, windows, fills, strict=True)]
-            stacked = uploaded(np.stack(cuts), self.device)
-        else:
-            stacked = resample(images, windows, size, fills, self.device)
-        return stacked.permute(0, 3, 1, 2).float()
+            return uploaded(np.stack(cuts), self.device).permute(0, 3, 1, 2).float()
+        return resample(images, windows, size, fills, self.device)
 
     def _chosen(
         self, states: Sequence[State], images: Sequence[Image | Whole], search: int

@@ -15,8 +15,8 @@ from teachers.eco.deep.joint import (
 )
 from teachers.eco.deep.together.descent import descend
 from teachers.eco.deep.together.goal import Goal
-from teachers.eco.deep.together.recorded import Recorded
 from teachers.eco.deep.together.series import flat, unflat
+from teachers.replayed import Replayed
 
 
 class Learned(NamedTuple):
@@ -39,7 +39,7 @@ class Learning:
     """`learn`, thousands of small kernels, as a GPU does it best."""
 
     def __init__(self) -> None:
-        self._learn = Recorded(
+        self._learn = Replayed(
             lambda labels, tables, energies, weights, series, axes: learn(
                 Goal(tables.shape[1], labels, tables, energies, weights), series, axes
             )

@@ -22,7 +22,7 @@ class _Recording:
     results: tuple[Tensor, ...]
 
 
-class Recorded:
+class Replayed:
     """The function; what it does on a CPU is not recorded but done.
 
     Args:
