@@ -4,13 +4,14 @@ Reading and decoding the images, tracking and judging every box count; starting 
 one video to warm up do not. Nothing is abandoned. Rows with many slots track the videos several times over, so that
 the slots stay full; the last column tells whether the trajectories are the same bytes as in the first row. CPU time
 per frame is of all threads together, which a busy machine disturbs less than the frames per second. With `--published`
-the networks have the published sizes and random weights, which changes no cost (and SiamRPN's boxes are wild);
+the networks have the published sizes and random weights, which changes no cost (SiamRPN's boxes hardly move);
 otherwise they are the project's own slim ones. Deep ECO has no slim one: its weights are always random. `--together`
 has it step many videos on the CPU as it does on a GPU, the first row being one slot of that.
 
 Example:
     python benchmarks/lockstep.py --cpu-slots 1 4 16
     python benchmarks/lockstep.py --published --teachers siamrpn mdnet --videos 300
+    python benchmarks/lockstep.py --published --teachers siamrpn --upstream ~/pysot --gpu-processes 1 4 8
     python benchmarks/lockstep.py --teachers eco-deep --together --videos 16 --max-length 30
 """
 
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import subprocess
 import sys
 import tempfile
 import time
@@ -28,9 +30,9 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
 from eco_deep import write_weights
+from siamrpn import calm_weights
 
 from datasets import open_dataset
 from datasets.command_line import run_only_command
@@ -85,6 +87,10 @@ class Command:
     gpu_processes: tuple[int, ...] = (1,)
     """Processes that share a GPU, each with as many slots: `executor.devices: [cuda:0, cuda:0]` has two."""
 
+    upstream: Path | None = None
+    """A checkout of pysot, py-MDNet or pytracking, for one teacher: its row is upstream's own loop, one video after
+    the other, on the first of the devices that have slots here."""
+
     decoders: int = 1
     """Threads that decode images."""
 
@@ -109,6 +115,8 @@ class Command:
             for name in self.teachers:
                 options = self._options(name, folder)
                 first: dict[str, _First] = {}
+                if self.upstream is not None:
+                    self._upstream_row(name, self.upstream, options["weights"], folder, where, first)
                 for device, processes, slots in where:
                     jobs = _jobs(f"got10k:{folder / 'videos'}:train", name, {**options, "device": device})
                     for count in slots:
@@ -132,10 +140,46 @@ class Command:
         failed = sum(run.status is Status.FAILED for run in trajectories)
         found = [run.boxes.tobytes() + run.overlap.tobytes() for run in trajectories[: len(jobs)]]
         base, reference = first.setdefault(device, (frames / seconds, found))
+        if not reference:  # upstream's row, whose boxes are not asked for
+            reference.extend(found)
         cells = [name, device, processes, slots, f"{frames}" + (f" ({failed} failed)" if failed else "")]
         cells += [f"{frames / seconds:.1f}", f"{frames / seconds / base:.2f}", f"{1e3 * cpu / frames:.1f}"]
         cells += ["yes" if found == reference else "no"]
         print("| " + " | ".join(map(str, cells)) + " |", flush=True)
+
+    def _upstream_row(
+        self,
+        name: str,
+        checkout: Path,
+        weights: str,
+        folder: Path,
+        where: list[tuple[str, int, tuple[int, ...]]],
+        first: dict[str, _First],
+    ) -> None:
+        device = next(device for device, _, slots in where if slots)
+        out = folder / "upstream.json"
+        command = [str(Path(__file__).with_name("upstream_videos.py")), name, str(checkout), weights, device]
+        finished = subprocess.run(
+            [sys.executable, *command, f"got10k:{folder / 'videos'}:train", str(out)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if finished.returncode:
+            sys.exit(f"upstream failed:\n{finished.stderr}")
+        found = json.loads(out.read_text())
+        (seconds,), (cpu,), (frames,) = found["seconds"], found["cpu"], found["frames"]
+        first[device] = (frames / seconds, [])
+        cells = [
+            f"{name}, upstream",
+            device,
+            "1",
+            "one video",
+            f"{frames}",
+            f"{frames / seconds:.1f}",
+            "1.00",
+        ]
+        print("| " + " | ".join([*cells, f"{1e3 * cpu / frames:.1f}", ""]) + " |", flush=True)
 
     def _options(self, name: str, folder: Path) -> dict[str, Any]:
         if name == "eco-deep":
@@ -144,13 +188,13 @@ class Command:
             return {}
         torch.manual_seed(0)
         if name == "siamrpn":
-            state = VARIANTS["siamrpn_alex_dwxcorr"].build().state_dict()
+            state = calm_weights(VARIANTS["siamrpn_alex_dwxcorr"].build())
         elif name == "mdnet":
             state = Network(Widths()).state_dict()
         else:
             raise ValueError(f"--published knows siamrpn, mdnet and eco-deep, not {name!r}")
-        path = folder / f"{name}.safetensors"
-        safetensors.torch.save_file({key: value.contiguous() for key, value in state.items()}, path)
+        path = folder / f"{name}.pth"
+        torch.save({"shared_layers": state} if name == "mdnet" else state, path)
         return {"weights": str(path)}
 
 

@@ -33,17 +33,13 @@ class Clocked(list[str]):
         return super().__getitem__(index)
 
 
-def main() -> None:
-    """Run it and write the seconds of the start and of each frame, and the boxes."""
-    checkout, weights, batch, threads, device, seed, box, out, *images = sys.argv[1:]
-    images = [str(Path(i).resolve()) for i in images]
-    out_path, weights = Path(out).resolve(), str(Path(weights).resolve())
-    torch.set_num_threads(int(threads))
+def load(checkout: str, weights: str, batch: str, device: str) -> Any:  # noqa: ANN401 - the checkout's
+    """Put everything in place and give the module that tracks: `run_mdnet(paths, box)`."""
     stub = types.ModuleType("scipy.misc")
     stub.imresize = None  # type: ignore[attr-defined]  # only functions that the tracker never calls use it
     sys.modules["scipy.misc"] = stub
     os.environ["MPLBACKEND"] = "Agg"
-    root = Path(checkout).resolve()
+    weights, root = str(Path(weights).resolve()), Path(checkout).resolve()
     os.chdir(root)
     sys.path[:0] = [str(root), str(root / "tracking")]
     import run_tracker  # type: ignore[import-not-found]  # the checkout's
@@ -53,6 +49,16 @@ def main() -> None:
     extractor = next(m.RegionExtractor for m in modules if hasattr(m, "RegionExtractor"))
     extract = extractor.extract_regions
     extractor.extract_regions = lambda self, *args: np.ascontiguousarray(extract(self, *args))
+    return run_tracker
+
+
+def main() -> None:
+    """Run it and write the seconds of the start and of each frame, and the boxes."""
+    checkout, weights, batch, threads, device, seed, box, out, *images = sys.argv[1:]
+    images = [str(Path(i).resolve()) for i in images]
+    out_path = Path(out).resolve()
+    torch.set_num_threads(int(threads))
+    run_tracker = load(checkout, weights, batch, device)
     random.seed(int(seed))
     np.random.seed(int(seed))  # noqa: NPY002 - the generator that py-MDNet uses
     torch.manual_seed(int(seed))

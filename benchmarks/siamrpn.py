@@ -66,7 +66,7 @@ class Benchmark:
 
     def _row(self, name: str, threads: int) -> str:
         images, box = _frames(self.frames + self.warm_up + 1)
-        state = _weights(VARIANTS[name].build())
+        state = calm_weights(VARIANTS[name].build())
         steps = [_native(name, state, images[0], box, self.device)]
         if self.pysot is not None:
             steps.append(_upstream(self.pysot, name, state, images[0], box, self.device))
@@ -111,7 +111,7 @@ def _frames(count: int) -> tuple[list[Image], Box]:
     return images, np.array([200, 100, 70, 90], np.float32)
 
 
-def _weights(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+def calm_weights(network: torch.nn.Module) -> dict[str, torch.Tensor]:
     """PyTorch's own initial weights, with last layers so small that the boxes hardly move."""
     for name, parameter in network.named_parameters():
         if ".head.3." in name:
@@ -139,6 +139,12 @@ def _native(name: str, state: dict[str, torch.Tensor], image: Image, box: Box, d
 def _upstream(
     root: Path, name: str, state: dict[str, torch.Tensor], image: Image, box: Box, device: str
 ) -> Step:
+    tracker = upstream_tracker(root, name, state, device)
+    tracker.init(image, box.tolist())
+    return lambda image: np.asarray(tracker.track(image)["bbox"], np.float32)
+
+
+def upstream_tracker(root: Path, name: str, state: dict[str, torch.Tensor], device: str) -> Any:  # noqa: ANN401
     """Upstream's tracker, whose configuration is global: the last one built is the one that runs."""
     settings, defaults = _configuration(root)
     from pysot.models.model_builder import ModelBuilder
@@ -151,9 +157,7 @@ def _upstream(
     settings.CUDA = device != "cpu"
     model = ModelBuilder()
     model.load_state_dict(state)
-    tracker: Any = build_tracker(model.eval().to(device))
-    tracker.init(image, box.tolist())
-    return lambda image: np.asarray(tracker.track(image)["bbox"], np.float32)
+    return build_tracker(model.eval().to(device))
 
 
 @lru_cache(maxsize=1)

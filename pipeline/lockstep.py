@@ -113,10 +113,10 @@ class Lockstep:
 
     def _read(self, path: Path) -> Image:
         """Read an image, and prepare it where the teacher prepares images and is there already."""
-        image = read_image(path)
         teacher = self._teacher
         if not isinstance(teacher, Preparing):
-            return image
+            return read_image(path)
+        image = read_image(path, teacher.room)
         try:
             return cast("Image", teacher.prepare(image))
         except Exception as error:

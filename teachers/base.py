@@ -155,6 +155,10 @@ class Preparing(Protocol):
         """
         ...
 
+    def room(self, shape: tuple[int, ...]) -> Image:
+        """An array (H, W, 3) that an image which will be prepared may be decoded into; for several threads at once."""
+        ...
+
 
 @runtime_checkable
 class Batchable(Protocol):

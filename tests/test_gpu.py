@@ -12,7 +12,7 @@ import pytest
 import torch
 from eco_deep_checkpoint import write_checkpoint
 from golden_sequence import sequence
-from mdnet_samples import UPSTREAM, followed
+from mdnet_samples import SLIM, UPSTREAM, followed, weighted
 from mdnet_samples import golden_weights as mdnet_weights
 from siamrpn_samples import GOLDEN, golden_weights, small_network
 
@@ -22,13 +22,18 @@ from pipeline.lockstep import Lockstep
 from teachers.base import Box, Task
 from teachers.eco.deep import EcoDeep
 from teachers.external.checkout_worker.torch_repairs import answer_on_the_cpu
-from teachers.mdnet import Mdnet
+from teachers.mdnet import Mdnet, classifier
+from teachers.mdnet.budget import Budget
 from teachers.mdnet.crop import crop_on_device, padded
+from teachers.mdnet.first_training import FirstTraining
+from teachers.mdnet.memory import Rows
 from teachers.mdnet.normalised_pool import by_operators, normalised_pool
+from teachers.mdnet.training import Examples, train
 from teachers.siamrpn import SiamRpn
 from teachers.siamrpn.crop import Window, average_colour, patch, resample
 from teachers.siamrpn.engine import SiamRPNBatch, SiamRPNTeacher, prepared
 from teachers.siamrpn.variants import VARIANTS
+from teachers.upload import room, uploaded
 
 pytestmark = pytest.mark.skipif(
     not torch.cuda.is_available(), reason="PyTorch finds no GPU here: teachers on a GPU are not tested"
@@ -90,6 +95,20 @@ def test_search_regions_are_those_of_the_cpu_to_the_last_bit():
     assert not found[:, 3].any()
 
 
+def test_images_in_pinned_memory_arrive_though_it_is_used_again():
+    """Each is let go of while its copy waits behind the device's other work, and its memory serves the next."""
+    device, busy = torch.device(CUDA), torch.rand(4096, 4096, device=CUDA)
+    arrived = []
+    for number in range(40):
+        for _ in range(4):
+            busy = (busy @ busy).clamp(0, 1)
+        pixels = room((480, 640, 3), device)
+        pixels[:] = number
+        arrived.append(uploaded(pixels.reshape(-1, 3), device))
+        del pixels
+    assert [int(x.min()) for x in arrived] == [int(x.max()) for x in arrived] == list(range(40))
+
+
 def test_mdnets_patches_are_those_of_the_cpu_to_the_last_bit():
     boxes = np.array([[90, 80, 48, 64], [-30, -20, 70, 90], [280.3, 200.7, 60, 60]], np.float32)
     owner = np.array([0, 0, 1])
@@ -109,6 +128,33 @@ def test_mdnets_one_kernel_is_its_operators(caplog: pytest.LogCaptureFixture):
         torch.testing.assert_close(normalised_pool(x).cpu(), normalised_pool(x.cpu()), rtol=1e-5, atol=1e-5)
     # Where it cannot be built, the operators have compared with themselves, and there is a warning.
     assert not caplog.records
+
+
+def test_mdnets_first_training_replayed_is_its_training():
+    initial = classifier.initial(weighted(SLIM).to(CUDA), torch.Generator().manual_seed(0))
+    budget = Budget(first_positives=60, first_negatives=1500, first_iterations=20)
+    replayed = FirstTraining(initial, budget, 1e-3)
+    data = torch.Generator().manual_seed(5)
+    for number, count in enumerate((1500, 1200)):
+        positives = torch.rand(60 - number, SLIM.feature, generator=data).to(CUDA)
+        negatives = (torch.rand(count, SLIM.feature, generator=data) - 0.05).to(CUDA)
+        learned = []
+        for train_it in (False, True):
+            examples = Examples(
+                Rows.all_of(positives),
+                Rows.all_of(negatives),
+                np.random.RandomState(number),
+                torch.Generator(CUDA).manual_seed(number),
+            )
+            layers = classifier.Layers(*(t.clone() for t in initial.tensors()))
+            if train_it:
+                train(layers, layers.zeros(), [examples], budget.first_iterations, 1e-3)
+            else:
+                layers = replayed(positives, negatives, examples)
+            learned.append(layers)
+        for one, other, first in zip(*(layers.tensors() for layers in (*learned, initial)), strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+            assert not torch.equal(one, first)
 
 
 def test_mdnet_tracks_as_on_the_cpu(tmp_path: Path, full_precision: None):

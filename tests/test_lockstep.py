@@ -10,6 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from conftest import REPOSITORY
@@ -111,6 +112,9 @@ class Preparing(WanderingBatch):
     def __init__(self, slots, fails=None):
         super().__init__(slots)
         self.fails, self.prepared, self.handed = fails, 0, 0
+
+    def room(self, shape):
+        return np.empty(shape, np.uint8)
 
     def prepare(self, image):
         if self.fails is not None:

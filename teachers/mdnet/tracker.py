@@ -29,6 +29,7 @@ from teachers.mdnet.sampling import MARGIN, Sampler
 from teachers.mdnet.track import LONG, SHORT, Track
 from teachers.mdnet.training import Examples, train
 from teachers.options import TeacherConfigError
+from teachers.upload import room
 
 SLIM_WEIGHTS = Path(__file__).with_name("slim.safetensors")
 """Those that come with the project; slim.json says how `python -m teachers.training.mdnet` made them."""
@@ -105,6 +106,10 @@ class MdnetBatch:
     def prepare(self, image: Image) -> Image | Tensor:
         """Bring an image to the device, see `Preparing`; where it is cropped on the CPU, it is left as it is."""
         return image if self._device.type == "cpu" else self._extractor.prepare(image)
+
+    def room(self, shape: tuple[int, ...]) -> Image:
+        """Where an image is best decoded, see `Preparing`."""
+        return room(shape, self._device)
 
     def _prepared(self, image: Image | Tensor) -> Prepared:
         return image if isinstance(image, Tensor) else self._extractor.prepare(image)

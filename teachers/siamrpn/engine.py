@@ -12,6 +12,7 @@ from teachers.fourth_channel import with_fourth_channel
 from teachers.siamrpn.acceleration import accelerate
 from teachers.siamrpn.folding import fold
 from teachers.siamrpn.tracker import State, Tracker
+from teachers.upload import room
 from teachers.weights import fit, load_state
 
 if TYPE_CHECKING:
@@ -73,6 +74,10 @@ class SiamRPNBatch:
     def prepare(self, image: Image) -> Image | Whole:
         """Bring an image to the device, see `Preparing`."""
         return self._tracker.prepare(image, self.slots)
+
+    def room(self, shape: tuple[int, ...]) -> Image:
+        """Where an image is best decoded, see `Preparing`."""
+        return room(shape, self._tracker.device)
 
     def start(self, slot: int, image: Image | Whole, box: Box, task: Task) -> Box:
         """Begin a video in a free slot, see `BatchTeacher.start`."""
