@@ -1,4 +1,4 @@
-"""Arrays on their way to a device."""
+"""Arrays on their way to a device, and back."""
 
 from __future__ import annotations
 
@@ -29,3 +29,15 @@ def uploaded(array: NDArray[Any], device: torch.device) -> Tensor:
     if device.type != "cuda" or not tensor.numel():  # nothing cannot be pinned
         return tensor.to(device)
     return (tensor if tensor.is_pinned() else tensor.pin_memory()).to(device, non_blocking=True)
+
+
+def fetched(tensor: Tensor) -> NDArray[Any]:
+    """A tensor's values here. The thread sleeps until a GPU has them; PyTorch would keep a core busy with waiting."""
+    if tensor.device.type != "cuda":
+        return tensor.cpu().numpy()
+    here = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+    here.copy_(tensor.contiguous(), non_blocking=True)
+    done = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
+    done.record(torch.cuda.current_stream(tensor.device))
+    done.synchronize()
+    return here.numpy()

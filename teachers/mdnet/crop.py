@@ -84,7 +84,7 @@ def crop_on_device(images: Sequence[Tensor], owner: NDArray[np.intp], boxes: Box
         boxes: float32 (N, 4).
 
     Returns:
-        What `as_input` returns, on the images' device; with a fourth channel of zeros where one kernel makes them.
+        What `as_input` returns, on the images' device; where one kernel makes it, it is `space_to_depth.folded`.
     """
     device = images[0].device
     pixels = torch.cat([image.view(-1, 3) for image in images]) if len(images) > 1 else images[0].view(-1, 3)
@@ -106,7 +106,7 @@ def crop_on_device(images: Sequence[Tensor], owner: NDArray[np.intp], boxes: Box
 def by_operators(
     pixels: Tensor, lines: Tensor, down: Tensor, columns: Tensor, across: Tensor, mean: float
 ) -> Tensor:
-    """What `fused_crop.cropped` does, by PyTorch's operators and without the fourth channel."""
+    """What `fused_crop.cropped` does, by PyTorch's operators, (N, 3, 107, 107)."""
 
     def line(begin: Tensor) -> Tensor:
         one, other = (pixels[begin[:, :, None] + column[:, None]].float() for column in columns)

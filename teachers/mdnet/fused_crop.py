@@ -24,20 +24,22 @@ def _kernel(  # type: ignore[no-untyped-def]
     out,
     count,
     size,
+    half,
     mean,
     BLOCK: tl.constexpr,
 ) -> None:
-    """One row of one patch, all its channels and a fourth of zeros."""
-    row, patch = tl.program_id(0) % size, tl.program_id(0) // size
+    """One row of one patch, all its channels; a row or column beyond the patch is of zeros."""
+    row, patch = tl.program_id(0) % (2 * half), tl.program_id(0) // (2 * half)
     j = tl.arange(0, BLOCK)
-    mask = j < size
-    line, place = patch * size + row, patch * size + j
+    mask = j < tl.where(row < size, size, 0)
+    line, place = patch * size + tl.minimum(row, size - 1), patch * size + j
     further = count * size
     upper, under = tl.load(lines + line), tl.load(lines + further + line)
     c0 = tl.load(columns + place, mask=mask, other=0)
     c1 = tl.load(columns + further + place, mask=mask, other=0)
     y, x = tl.load(down + line), tl.load(across + place, mask=mask, other=0.0)
-    target = out + ((patch * size + row).to(tl.int64) * size + j) * 4
+    square = (patch * half + row // 2).to(tl.int64) * half + j // 2
+    target = out + square * 12 + row % 2 * 6 + j % 2 * 3
     for channel in tl.static_range(3):
         one = tl.load(pixels + (upper + c0) * 3 + channel, mask=mask, other=0).to(tl.float32)
         other = tl.load(pixels + (upper + c1) * 3 + channel, mask=mask, other=0).to(tl.float32)
@@ -47,8 +49,8 @@ def _kernel(  # type: ignore[no-untyped-def]
         below = one + x * (other - one)
         value = above + y * (below - above)
         # Adding 1.5 x 2^23 rounds to a whole number, a half to the even one, as torch.round does.
-        tl.store(target + channel, (value + 12582912.0) - 12582912.0 - mean, mask=mask)
-    tl.store(target + 3, tl.zeros([BLOCK], tl.float32), mask=mask)
+        value = (value + 12582912.0) - 12582912.0 - mean
+        tl.store(target + channel, tl.where(mask, value, 0.0), mask=j < 2 * half)
 
 
 def cropped(
@@ -65,12 +67,13 @@ def cropped(
         mean: What is taken off every value.
 
     Returns:
-        float32 (N, 4, size, size) in channels_last: the images' channels and one of zeros.
+        float32 (N, 12, h, h) in channels_last, `space_to_depth.folded`.
     """
     count, size = down.shape
-    out = torch.empty((count, size, size, 4), device=pixels.device)
+    half = (size + 1) // 2
+    out = torch.empty((count, half, half, 12), device=pixels.device)
     with torch.cuda.device(pixels.device):
-        _kernel[(count * size,)](
+        _kernel[(count * 2 * half,)](
             pixels,
             lines,
             down,
@@ -79,6 +82,7 @@ def cropped(
             out,
             count,
             size,
+            half,
             mean,
             BLOCK=_BLOCK,
             num_warps=4,

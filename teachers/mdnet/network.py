@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from teachers import weights
-from teachers.fourth_channel import with_fourth_channel
 from teachers.mdnet.normalised_pool import normalised_pool
+from teachers.space_to_depth import fold_first
 
 PATCH = 107
 """Side of a patch in pixels; conv3 then has 3 x 3 positions."""
@@ -72,8 +72,8 @@ class Network(nn.Module):
         """The output of conv3 after its ReLU, flattened in the order (channel, row, column).
 
         Args:
-            patches: float32 (N, 3, 107, 107), RGB minus 128, or with a fourth channel of zeros on a GPU; fastest in
-                channels_last.
+            patches: float32 (N, 3, 107, 107), RGB minus 128, fastest in channels_last; on a GPU also
+                `space_to_depth.folded`.
 
         Returns:
             float32 (N, 9 x conv3).
@@ -103,7 +103,7 @@ def load_network(path: Path | str, device: torch.device | str = "cpu") -> Networ
     network = network.to(device).eval().requires_grad_(False)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub
     if network.device.type == "cuda":
-        with_fourth_channel(network)
+        fold_first(network)
     return network
 
 

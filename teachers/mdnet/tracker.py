@@ -29,7 +29,7 @@ from teachers.mdnet.sampling import MARGIN, Sampler
 from teachers.mdnet.track import LONG, SHORT, Track
 from teachers.mdnet.training import Examples, train
 from teachers.options import TeacherConfigError
-from teachers.upload import room
+from teachers.upload import fetched, room
 
 SLIM_WEIGHTS = Path(__file__).with_name("slim.safetensors")
 """Those that come with the project; slim.json says how `python -m teachers.training.mdnet` made them."""
@@ -190,7 +190,7 @@ class MdnetBatch:
         )
         logits = classifier.scores(self._layers.at(slots), torch.stack(features))[..., classifier.TARGET]
         best = logits.topk(BEST, dim=1)
-        means, order = best.values.mean(1).tolist(), best.indices.cpu().numpy()
+        means, order = fetched(best.values.mean(1)).tolist(), fetched(best.indices)
 
         refinable = {
             i: own for i, t in enumerate(tracks) if means[i] > 0 and (own := t.regressor) is not None

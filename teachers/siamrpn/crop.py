@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from teachers.kernels import fused
-from teachers.upload import uploaded
+from teachers.upload import fetched, uploaded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,7 +83,7 @@ def window_at(centre: tuple[float, float], side: int, rounding: Rounding = "up")
 def average_colour(image: Image | Whole) -> Colour:
     """The image's mean colour, cut to whole grey levels as upstream's assignment into a uint8 array does."""
     if isinstance(image, Whole):
-        sums = image.pixels.sum(0, dtype=torch.int64).cpu().numpy()
+        sums = fetched(image.pixels.sum(0, dtype=torch.int64))
         return (sums // len(image.pixels)).astype(np.uint8)
     colour: Colour = np.mean(image, axis=(0, 1)).astype(np.uint8)
     return colour
@@ -147,8 +147,8 @@ def resample(
         device: Where to work.
 
     Returns:
-        float32 (N, 3, size, size) in channels_last on the device, whole grey levels equal to `patch`'s; with a fourth
-        channel of zeros where one kernel makes them.
+        float32 (N, 3, size, size) in channels_last on the device, whole grey levels equal to `patch`'s; where one
+        kernel makes them, they are `space_to_depth.folded`, (N, 12, h, h).
     """
     boxes = [inside(w, i.shape) for w, i in zip(windows, images, strict=True)]
     here = [image for image in images if not isinstance(image, Whole)]
@@ -184,7 +184,7 @@ def resample(
 def by_operators(
     pixels: Tensor, facts: Tensor, rows: Tensor, down: Tensor, columns: Tensor, across: Tensor
 ) -> Tensor:
-    """What `fused_crop.resampled` does, by PyTorch's operators and without the fourth channel."""
+    """What `fused_crop.resampled` does, by PyTorch's operators, (N, 3, size, size)."""
     left, top, right, bottom, fill, start, stride = facts[:, :, None]
     out = torch.zeros((), dtype=torch.int32, device=pixels.device)
     for row, lower in zip(rows, (_ONE - down, down), strict=True):

@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from teachers.base import Box, Image, Task, TeacherError
-from teachers.fourth_channel import with_fourth_channel
 from teachers.siamrpn.acceleration import accelerate
 from teachers.siamrpn.folding import fold
 from teachers.siamrpn.tracker import State, Tracker
+from teachers.space_to_depth import fold_first
 from teachers.upload import room
 from teachers.weights import fit, load_state
 
@@ -47,7 +47,7 @@ def prepared(network: nn.Module, tuning: Tuning, device: str = "cpu") -> Tracker
     if place.type == "cpu":
         accelerate(ready)
     elif place.type == "cuda":
-        with_fourth_channel(ready)
+        fold_first(ready)
     return Tracker(cast("Network", ready), tuning, place)
 
 

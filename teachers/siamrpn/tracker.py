@@ -30,7 +30,7 @@ from teachers.siamrpn.crop import (
 )
 from teachers.siamrpn.decode import choose
 from teachers.siamrpn.variants import EXEMPLAR, Tuning
-from teachers.upload import uploaded
+from teachers.upload import fetched, uploaded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -168,7 +168,7 @@ class Tracker:
     def _crops(
         self, images: Sequence[Image | Whole], windows: Sequence[Window], size: int, fills: Sequence[Colour]
     ) -> Tensor:
-        """Float (N, 3 or 4, size, size) in channels-last order, on the device; a fourth channel is of zeros."""
+        """Float (N, 3, size, size) in channels-last order, on the device, or as `resample` has it folded."""
         here = [image for image in images if not isinstance(image, Whole)]
         if len(here) == len(images) and (self.device.type == "cpu" or len(here) <= _FEW):
             cuts = [patch(i, w, size, f) for i, w, f in zip(here, windows, fills, strict=True)]
@@ -204,7 +204,7 @@ class Tracker:
                 self.tuning.penalty_k,
                 torch.tensor([self._influence(s) for s in states], dtype=torch.float64, device=self.device),
             )
-            rows: list[list[float]] = chosen.tolist()
+            rows: list[list[float]] = fetched(chosen).tolist()
         return rows
 
     def _moved(self, state: State, choice: Sequence[float], image: Image | Whole) -> State | TeacherError:

@@ -18,6 +18,7 @@ from teachers.eco.deep.together.joint import Learning
 from teachers.eco.deep.together.resize import resized
 from teachers.eco.deep.together.series import Rows
 from teachers.eco.deep.transform import sampling_of
+from teachers.upload import fetched
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class Pool:
         """Move the targets to where they were found, and learn from there."""
         answers: dict[int, Box | Exception] = {}
         found: list[tuple[int, int, tuple[float, float]]] = []
-        for number, (score, peak) in enumerate(search.peaks.tolist()):
+        for number, (score, peak) in enumerate(fetched(search.peaks).tolist()):
             row = search.rows.numbers[number]
             try:
                 best, moved = self.poses[row].follow(score, int(peak), search.images[number])
