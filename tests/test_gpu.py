@@ -90,7 +90,7 @@ def test_search_regions_are_those_of_the_cpu_to_the_last_bit():
     windows = [Window(-20, 30, 121), Window(200, 150, 190), Window(50, 60, 40)]
     images, fills = FRAMES[:3], [average_colour(frame) for frame in FRAMES[:3]]
     found = resample(images, windows, 127, fills, torch.device(CUDA)).cpu().numpy()
-    assert found.shape == (3, 12, 64, 64), "made by operators, not by the one kernel"
+    assert found.shape == (3, 16, 64, 64), "made by operators, not by the one kernel"
     for image, window, fill, crop in zip(images, windows, fills, found, strict=True):
         expected = torch.from_numpy(patch(image, window, 127, fill)).permute(2, 0, 1)
         np.testing.assert_array_equal(crop, folded(expected[None].float())[0])
@@ -117,7 +117,7 @@ def test_mdnets_patches_are_those_of_the_cpu_to_the_last_bit():
         crop_on_device([padded(frame, torch.device(device)) for frame in FRAMES[:2]], owner, boxes)
         for device in ("cpu", CUDA)
     )
-    assert cuda.shape == (3, 12, 54, 54), "made by operators, not by the one kernel"
+    assert cuda.shape == (3, 16, 54, 54), "made by operators, not by the one kernel"
     assert torch.equal(folded(cpu), cuda.cpu())
 
 
@@ -126,6 +126,9 @@ def test_mdnets_one_kernel_is_its_operators(caplog: pytest.LogCaptureFixture):
         x = 100 * torch.randn(4, channels, size, size, generator=torch.Generator().manual_seed(0)).to(CUDA)
         torch.testing.assert_close(normalised_pool(x), by_operators(x), rtol=1e-5, atol=1e-5)
         torch.testing.assert_close(normalised_pool(x).cpu(), normalised_pool(x.cpu()), rtol=1e-5, atol=1e-5)
+        bias = 100 * torch.randn(channels, generator=torch.Generator().manual_seed(1)).to(CUDA)
+        expected = normalised_pool(x + bias[:, None, None])
+        torch.testing.assert_close(normalised_pool(x, bias), expected, rtol=1e-5, atol=1e-5)
     # Where it cannot be built, the operators have compared with themselves, and there is a warning.
     assert not caplog.records
 

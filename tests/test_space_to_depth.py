@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from mdnet_samples import SLIM, weighted
 from torch import nn
 
 from teachers.mdnet.network import Network
@@ -48,3 +49,12 @@ def test_the_first_convolution_of_every_network_is_of_the_kind(name: str):
     firsts = [m for m in network.modules() if isinstance(m, SpaceToDepth | nn.Conv2d)]
     assert isinstance(firsts[0], SpaceToDepth)
     assert not any(isinstance(m, SpaceToDepth) for m in firsts[1:])
+
+
+def test_mdnets_features_are_the_same():
+    network = weighted(SLIM)
+    patches = torch.rand(3, 3, 107, 107, generator=torch.Generator().manual_seed(0)) * 255 - 128
+    expected = network.features(patches)
+    fold_first(network)
+    for images in (patches, folded(patches)):
+        torch.testing.assert_close(network.features(images), expected, rtol=1e-4, atol=1e-4)

@@ -10,10 +10,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from teachers.mdnet.network import Network, Widths
+from teachers.upload import uploaded
 
 TARGET = 1
 """Column of the scores that says target; column 0 says background."""
@@ -36,19 +38,30 @@ class Layers:
 
     def at(self, slots: Sequence[int]) -> Layers:
         """Those of some slots, (len(slots), ...): a view where the slots are consecutive, else a copy."""
-        if list(slots) == list(range(slots[0], slots[0] + len(slots))):
-            return Layers(*(t[slots[0] : slots[0] + len(slots)] for t in self.tensors()))
-        return Layers(*(t[list(slots)] for t in self.tensors()))
+        if (row := _in_a_row(slots)) is not None:
+            return Layers(*(t[row] for t in self.tensors()))
+        index = uploaded(np.array(slots), self.w4.device)
+        return Layers(*(t.index_select(0, index) for t in self.tensors()))
 
     def put(self, slots: Sequence[int], values: Layers) -> None:
-        """Store what `at` gave for the same slots; nothing to do for a view."""
+        """Store what `at` gave for the same slots, or other values; nothing to do for a view."""
+        row = _in_a_row(slots)
+        index = None if row else uploaded(np.array(slots), self.w4.device)
         for own, new in zip(self.tensors(), values.tensors(), strict=True):
-            if new.untyped_storage().data_ptr() != own.untyped_storage().data_ptr():
-                own[list(slots)] = new
+            if index is not None:
+                own.index_copy_(0, index, new)
+            elif new.data_ptr() != own[row].data_ptr():
+                own[row] = new
 
     def zeros(self) -> Layers:
         """Zeros of the same shapes."""
         return Layers(*(torch.zeros_like(t) for t in self.tensors()))
+
+
+def _in_a_row(slots: Sequence[int]) -> slice | None:
+    """The slots as a slice, where they are consecutive: an index would have to travel to the device."""
+    first, after = slots[0], slots[0] + len(slots)
+    return slice(first, after) if list(slots) == list(range(first, after)) else None
 
 
 def empty(slots: int, widths: Widths, device: torch.device) -> Layers:

@@ -28,18 +28,18 @@ def _kernel(  # type: ignore[no-untyped-def]
     mean,
     BLOCK: tl.constexpr,
 ) -> None:
-    """One row of one patch, all its channels; a row or column beyond the patch is of zeros."""
-    row, patch = tl.program_id(0) % (2 * half), tl.program_id(0) // (2 * half)
+    """One row of one patch, all its channels."""
+    row, patch = tl.program_id(0) % size, tl.program_id(0) // size
     j = tl.arange(0, BLOCK)
-    mask = j < tl.where(row < size, size, 0)
-    line, place = patch * size + tl.minimum(row, size - 1), patch * size + j
+    mask = j < size
+    line, place = patch * size + row, patch * size + j
     further = count * size
     upper, under = tl.load(lines + line), tl.load(lines + further + line)
     c0 = tl.load(columns + place, mask=mask, other=0)
     c1 = tl.load(columns + further + place, mask=mask, other=0)
     y, x = tl.load(down + line), tl.load(across + place, mask=mask, other=0.0)
     square = (patch * half + row // 2).to(tl.int64) * half + j // 2
-    target = out + square * 12 + row % 2 * 6 + j % 2 * 3
+    target = out + square * 16 + row % 2 * 6 + j % 2 * 3
     for channel in tl.static_range(3):
         one = tl.load(pixels + (upper + c0) * 3 + channel, mask=mask, other=0).to(tl.float32)
         other = tl.load(pixels + (upper + c1) * 3 + channel, mask=mask, other=0).to(tl.float32)
@@ -49,8 +49,7 @@ def _kernel(  # type: ignore[no-untyped-def]
         below = one + x * (other - one)
         value = above + y * (below - above)
         # Adding 1.5 x 2^23 rounds to a whole number, a half to the even one, as torch.round does.
-        value = (value + 12582912.0) - 12582912.0 - mean
-        tl.store(target + channel, tl.where(mask, value, 0.0), mask=j < 2 * half)
+        tl.store(target + channel, (value + 12582912.0) - 12582912.0 - mean, mask=mask)
 
 
 def cropped(
@@ -67,13 +66,13 @@ def cropped(
         mean: What is taken off every value.
 
     Returns:
-        float32 (N, 12, h, h) in channels_last, `space_to_depth.folded`.
+        float32 (N, 16, h, h) in channels_last, `space_to_depth.folded`.
     """
     count, size = down.shape
     half = (size + 1) // 2
-    out = torch.empty((count, half, half, 12), device=pixels.device)
+    out = torch.zeros((count, half, half, 16), device=pixels.device)
     with torch.cuda.device(pixels.device):
-        _kernel[(count * 2 * half,)](
+        _kernel[(count * size,)](
             pixels,
             lines,
             down,

@@ -15,6 +15,7 @@ from torch import Tensor
 @triton.jit  # type: ignore[untyped-decorator]
 def _kernel(  # type: ignore[no-untyped-def]
     x,
+    bias,
     pooled,
     height,
     width,
@@ -28,22 +29,26 @@ def _kernel(  # type: ignore[no-untyped-def]
     place = tl.program_id(0).to(tl.int64)
     column, row, image = place % columns, (place // columns) % rows, place // (columns * rows)
     c = tl.arange(0, BLOCK)
+    mask, has_before = c < channels, (c > 0) & (c < channels)
+    added = tl.load(bias + c, mask=mask, other=0.0)
+    added_before = tl.load(bias + c - 1, mask=has_before, other=0.0)
     best = tl.zeros([BLOCK], tl.float32)
     for down in tl.static_range(3):
         for across in tl.static_range(3):
             pixel = x + ((image * height + 2 * row + down) * width + 2 * column + across) * channels
-            value = tl.maximum(tl.load(pixel + c, mask=c < channels, other=0.0), 0.0)
-            before = tl.maximum(tl.load(pixel + c - 1, mask=(c > 0) & (c < channels), other=0.0), 0.0)
+            value = tl.maximum(tl.load(pixel + c, mask=mask, other=0.0) + added, 0.0)
+            before = tl.maximum(tl.load(pixel + c - 1, mask=has_before, other=0.0) + added_before, 0.0)
             root = tl.sqrt(1.0 + half_alpha * (value * value + before * before))
             best = tl.maximum(best, value / (root * tl.sqrt(root)))
-    tl.store(pooled + place * channels + c, best, mask=c < channels)
+    tl.store(pooled + place * channels + c, best, mask=mask)
 
 
-def fused_pool(x: Tensor, alpha: float) -> Tensor:
+def fused_pool(x: Tensor, bias: Tensor | None, alpha: float) -> Tensor:
     """ReLU, response normalisation with K = 1 and BETA = 3/4, max pooling 3 x 3 with stride 2: see `normalised_pool`.
 
     Args:
         x: float32 (N, C, H, W) on a GPU.
+        bias: float32 (C,), added to x before; None is zero.
         alpha: The normalisation's ALPHA.
 
     Returns:
@@ -53,14 +58,15 @@ def fused_pool(x: Tensor, alpha: float) -> Tensor:
     count, channels, height, width = x.shape
     rows, columns = (height - 3) // 2 + 1, (width - 3) // 2 + 1
     pooled = torch.empty((count, channels, rows, columns), device=x.device, memory_format=torch.channels_last)
+    bias = torch.zeros(channels, device=x.device) if bias is None else bias
     block = triton.next_power_of_2(channels)
     with torch.cuda.device(x.device):
         _kernel[(count * rows * columns,)](
-            x, pooled, height, width, rows, columns, channels, alpha / 2, BLOCK=block, num_warps=1
+            x, bias, pooled, height, width, rows, columns, channels, alpha / 2, BLOCK=block, num_warps=1
         )
     return pooled
 
 
 def tried() -> None:
     """Compile the kernel."""
-    fused_pool(torch.zeros(1, 1, 3, 3, device="cuda"), 1.0)
+    fused_pool(torch.zeros(1, 1, 3, 3, device="cuda"), None, 1.0)

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from teachers.upload import uploaded
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,6 @@ class Memory:
     def rows(self, last: int | None = None) -> Rows:
         """The features of the last so many entries, or of all, oldest first."""
         kept = list(self._entries)[-last if last is not None else None :]
-        places = [torch.arange(start, start + count) for start, count in kept]
-        joined = torch.cat(places) if places else torch.empty(0, dtype=torch.int64)
-        return Rows(self._storage, joined.to(self._storage.device))
+        places = [np.arange(start, start + count) for start, count in kept]
+        joined = np.concatenate(places) if places else np.empty(0, np.int64)
+        return Rows(self._storage, uploaded(joined, self._storage.device))

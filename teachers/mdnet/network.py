@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,7 @@ from torch.nn import functional
 
 from teachers import weights
 from teachers.mdnet.normalised_pool import normalised_pool
-from teachers.space_to_depth import fold_first
+from teachers.space_to_depth import SpaceToDepth, fold_first
 
 PATCH = 107
 """Side of a patch in pixels; conv3 then has 3 x 3 positions."""
@@ -78,8 +79,12 @@ class Network(nn.Module):
         Returns:
             float32 (N, 9 x conv3).
         """
-        x = normalised_pool(self.conv1(patches))
-        x = normalised_pool(self.conv2(x))
+        first, second = self.conv1[0], cast("nn.Conv2d", self.conv2[0])
+        if isinstance(first, SpaceToDepth):
+            x = normalised_pool(first.without_bias(patches), first.bias)
+            x = normalised_pool(functional.conv2d(x, second.weight, stride=2), second.bias)
+        else:
+            x = normalised_pool(second(normalised_pool(first(patches))))
         return functional.relu_(self.conv3(x)).flatten(1)
 
     def forward(self, patches: Tensor) -> Tensor:

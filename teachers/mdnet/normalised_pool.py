@@ -24,18 +24,23 @@ ALPHA, BETA, K = 1e-4, 0.75, 1.0
 """The normalisation y_c = x_c / (K + ALPHA (x_{c-1}^2 + x_c^2) / 2)^BETA, with x_{-1} = 0 (notes: mdnet.md, 1)."""
 
 
-def normalised_pool(x: Tensor) -> Tensor:
+def normalised_pool(x: Tensor, bias: Tensor | None = None) -> Tensor:
     """ReLU, response normalisation over channels c - 1 and c, and max pooling 3 x 3 with stride 2.
 
     Args:
         x: float32 (N, C, H, W) without gradient, H and W at least 3. On the CPU, it is fastest in channels_last.
+        bias: float32 (C,), added to x before.
 
     Returns:
         float32 (N, C, (H - 3) // 2 + 1, (W - 3) // 2 + 1), in channels_last on the CPU.
     """
+    if kernels := fused("teachers.mdnet.fused_pool", x.device):
+        pooled_there: Tensor = kernels.fused_pool(x, bias, ALPHA)
+        return pooled_there
+    if bias is not None:
+        x = x + bias[:, None, None]
     if x.device.type != "cpu":
-        kernels = fused("teachers.mdnet.fused_pool", x.device)
-        return kernels.fused_pool(x, ALPHA) if kernels else by_operators(x)
+        return by_operators(x)
     source = x.contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1).numpy()
     count, height, width, channels = source.shape
     pooled = np.empty((count, (height - 3) // 2 + 1, (width - 3) // 2 + 1, channels), np.float32)

@@ -119,6 +119,8 @@ def ridge(x: Tensor, y: Tensor, alpha: float = ALPHA) -> tuple[Tensor, Tensor]:
     xc = x - x_mean
     gram = (xc @ xc.T).double()
     gram.diagonal().add_(alpha)
-    dual = torch.cholesky_solve((y - y_mean).double(), torch.linalg.cholesky(gram))
+    # With the ridge it is positive definite; asking whether it was would wait for the device.
+    factor, _ = torch.linalg.cholesky_ex(gram)
+    dual = torch.cholesky_solve((y - y_mean).double(), factor)
     weight = xc.T @ dual.float()
     return weight, y_mean - x_mean @ weight

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from teachers.mdnet.classifier import TARGET, Layers, linear, scores
 from teachers.mdnet.memory import Rows
+from teachers.upload import uploaded
 
 POSITIVES = 32
 """Positives per iteration."""
@@ -89,7 +90,7 @@ def lesson(layers: Layers, examples: Examples, iterations: int) -> Lesson:
     """Draw what one video's training needs; on a GPU the masks of all iterations at once."""
     device = layers.w4.device
     easy, candidates = (
-        torch.from_numpy(order[: iterations * count].reshape(iterations, count)).to(device)
+        uploaded(order[: iterations * count].reshape(iterations, count), device)
         for order, count in zip(
             _orders(
                 examples.rng,

@@ -148,7 +148,7 @@ def resample(
 
     Returns:
         float32 (N, 3, size, size) in channels_last on the device, whole grey levels equal to `patch`'s; where one
-        kernel makes them, they are `space_to_depth.folded`, (N, 12, h, h).
+        kernel makes them, they are `space_to_depth.folded`, (N, 16, h, h).
     """
     boxes = [inside(w, i.shape) for w, i in zip(windows, images, strict=True)]
     here = [image for image in images if not isinstance(image, Whole)]

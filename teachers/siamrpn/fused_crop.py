@@ -33,17 +33,17 @@ def _kernel(  # type: ignore[no-untyped-def]
     half,
     BLOCK: tl.constexpr,
 ) -> None:
-    """A piece of one row of one region, all its channels; a row or column beyond the region is of zeros."""
-    row, image = tl.program_id(0) % (2 * half), tl.program_id(0) // (2 * half)
+    """A piece of one row of one region, all its channels."""
+    row, image = tl.program_id(0) % size, tl.program_id(0) // size
     j = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
-    mask = j < tl.where(row < size, size, 0)
+    mask = j < size
     # The facts are (7, N): left, top, right, bottom, where the fill colour is, where the image begins, its stride.
     left, top = tl.load(facts + image), tl.load(facts + count + image)
     right, bottom = tl.load(facts + 2 * count + image), tl.load(facts + 3 * count + image)
     fill, start = tl.load(facts + 4 * count + image), tl.load(facts + 5 * count + image)
     stride = tl.load(facts + 6 * count + image)
     # Rows and columns are (2, N, size): the first and the second of the two neighbours.
-    line, place = image * size + tl.minimum(row, size - 1), image * size + j
+    line, place = image * size + row, image * size + j
     further = count * size
     r0, r1 = tl.load(rows + line), tl.load(rows + further + line)
     c0 = tl.load(columns + place, mask=mask, other=0)
@@ -57,15 +57,14 @@ def _kernel(  # type: ignore[no-untyped-def]
     at10 = tl.where(seen1 & here0, start + r1 * stride + c0, fill)
     at11 = tl.where(seen1 & here1, start + r1 * stride + c1, fill)
     square = (image * half + row // 2).to(tl.int64) * half + j // 2
-    target = out + square * 12 + row % 2 * 6 + j % 2 * 3
+    target = out + square * 16 + row % 2 * 6 + j % 2 * 3
     for channel in tl.static_range(3):
         upper = _grey(pixels, at00, channel, mask) * (2048 - farther)
         upper += _grey(pixels, at01, channel, mask) * farther
         under = _grey(pixels, at10, channel, mask) * (2048 - farther)
         under += _grey(pixels, at11, channel, mask) * farther
         mixed = (((2048 - lower) * (upper >> 4)) >> 16) + ((lower * (under >> 4)) >> 16)
-        # What is masked was read as 0, and is 0.
-        tl.store(target + channel, ((mixed + 2) >> 2).to(tl.float32), mask=j < 2 * half)
+        tl.store(target + channel, ((mixed + 2) >> 2).to(tl.float32), mask=mask)
 
 
 def resampled(
@@ -83,13 +82,13 @@ def resampled(
         across: int32 (N, size): the share of the second of the columns in 1/2048.
 
     Returns:
-        float32 (N, 12, h, h) in channels_last, `space_to_depth.folded` BGR.
+        float32 (N, 16, h, h) in channels_last, `space_to_depth.folded` BGR.
     """
     count, size = down.shape
     half = (size + 1) // 2
-    out = torch.empty((count, half, half, 12), device=pixels.device)
+    out = torch.zeros((count, half, half, 16), device=pixels.device)
     with torch.cuda.device(pixels.device):
-        _kernel[(count * 2 * half, triton.cdiv(2 * half, _BLOCK))](
+        _kernel[(count * size, triton.cdiv(size, _BLOCK))](
             pixels,
             facts.contiguous(),
             rows,
