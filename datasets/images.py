@@ -49,7 +49,7 @@ def read_image(path: Path, room: Room | None = None) -> Pixels:
 
 
 def _decoded_jpeg(data: bytes, room: Room | None) -> Pixels | None:
-    """OpenCV's pixels, by the library that it decodes with too, in two thirds of its time; None: OpenCV may try."""
+    """OpenCV's pixels, by the library that it decodes with too, in 61 to 87 % of its time; None: OpenCV may try."""
     try:
         out = None
         if room is not None:

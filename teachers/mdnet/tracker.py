@@ -62,7 +62,7 @@ class MdnetBatch:
         TeacherConfigError: If there is no generator of such a seed.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def __init__(
         self,
