@@ -119,10 +119,11 @@ class ExecutorParams(Section):
     workers: int | None = Field(None, ge=1)
     """Local worker processes; null: one per core. 1 works in the stage's own process."""
     slots: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
-    """Teacher to videos that one worker tracks at once, for teachers that can. Left out: 1 on the CPU, 64 on a GPU
-    (fewer where its memory does not suffice)."""
+    """Teacher to videos that one worker tracks at once, for teachers that can. Left out: 1 on the CPU, and on a GPU
+    64 for all its workers together (fewer where its memory does not suffice)."""
     devices: tuple[Annotated[str, Field(pattern=r"^[a-z]+:\d+$")], ...] | None = Field(None, min_length=1)
-    """GPUs for teachers whose option `device` is cuda, one local worker each; null: all that are visible."""
+    """GPUs for teachers whose option `device` is cuda, one local worker each; null: all that are visible, each as often
+    as there are four cores for it, four times at most."""
     scheduler: str | None = None
     """Address of a running Dask scheduler, tcp://host:8786, whose workers see the same folders."""
     job_queue: JobQueueParams | None = None

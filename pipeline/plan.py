@@ -36,7 +36,12 @@ class Plan:
 
 
 SLOTS_ON_GPU = 64
-"""Where `executor.slots` does not say; a GPU that has no memory for so many takes half, or a quarter."""
+"""Shared by its workers, where `executor.slots` does not say; one that has no memory for its share takes half of it,
+or a quarter."""
+
+WORKERS_ON_GPU, CORES_PER_WORKER = 4, 4
+"""Where `executor.devices` does not say: at most, and cores for each. What limits one worker is Python's lock, for
+which its decoding threads and the one that steps wait (docs/benchmarks.md)."""
 
 
 def planned(name: str, use: str, options: Mapping[str, object], params: ExecutorParams) -> Plan | None:
@@ -52,30 +57,33 @@ def planned(name: str, use: str, options: Mapping[str, object], params: Executor
         TeacherConfigError: If it is to track several videos at once and cannot, or there is no GPU for it.
     """
     device = str(options.get("device", "cpu"))
-    slots = params.slots.get(name, 1 if device == "cpu" else SLOTS_ON_GPU)
     if not registry.can_batch(use):
-        if name in params.slots and slots > 1:
+        if (slots := params.slots.get(name, 1)) > 1:
             raise TeacherConfigError(
                 f"executor.slots.{name} = {slots}, but {use} tracks one video at a time. Leave it out"
             )
         return None
-    if device == "cpu" and slots == 1:
-        return None
     local = params.scheduler is None and params.job_queue is None
     devices = _devices(device, params.devices) if local and device != "cpu" else ()
+    share = SLOTS_ON_GPU // max(map(devices.count, devices), default=1)
+    slots = params.slots.get(name, 1 if device == "cpu" else max(1, share))
+    if device == "cpu" and slots == 1:
+        return None
     workers = len(devices) or params.workers or cores()
     return Plan(slots, devices, max(1, cores() // workers) if local else 1)
 
 
 def _devices(device: str, listed: tuple[str, ...] | None) -> tuple[str, ...]:
-    """The GPUs of this machine to use: one where the teacher names it, else those listed, else all."""
+    """One device per worker: the GPU that the teacher names, or those listed; else all of this machine, repeatedly."""
     if ":" in device:
         return (device,)
     if listed is not None:
         return tuple(d for d in listed if d.startswith(f"{device}:")) or (device,)
+    if device != "cuda":
+        return (device,)
     import torch
 
-    count = torch.cuda.device_count() if device == "cuda" else 1
-    if not count:
+    if not (count := torch.cuda.device_count()):
         raise TeacherConfigError("device = 'cuda': PyTorch finds no GPU here. Leave it out to run on the CPU")
-    return tuple(f"{device}:{i}" for i in range(count)) if device == "cuda" else (device,)
+    each = min(WORKERS_ON_GPU, max(1, cores() // (CORES_PER_WORKER * count)))
+    return tuple(f"cuda:{i}" for i in range(count)) * each

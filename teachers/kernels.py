@@ -23,6 +23,9 @@ def fused(module: str, device: torch.device) -> ModuleType | None:
         module: Its name, absolute.
         device: Where the tensors are. A GPU without Triton, or without the C compiler that Triton calls, is a
             warning, for everything takes longer there.
+
+    Raises:
+        torch.OutOfMemoryError: If there is no memory to try them; there may be, later.
     """
     if device.type != "cuda":
         return None
@@ -30,6 +33,8 @@ def fused(module: str, device: torch.device) -> ModuleType | None:
         found = importlib.import_module(module)
         with torch.cuda.device(device):
             found.tried()
+    except torch.OutOfMemoryError:
+        raise
     except Exception as error:  # noqa: BLE001 - whatever Triton, or the compiler that it calls, raises
         _LOG.warning("%s cannot be compiled here, so its work takes longer: %s", module, error)
         return None

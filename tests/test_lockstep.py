@@ -24,7 +24,7 @@ from pipeline.follow import follow
 from pipeline.index import Index, make_index
 from pipeline.lockstep import Lockstep
 from pipeline.params import ExecutorParams, TeacherParams, read_params
-from pipeline.plan import planned
+from pipeline.plan import Plan, planned
 from pipeline.track import recipe, track
 from pipeline.trajectories import Status, Trajectory
 from teachers import registry
@@ -400,12 +400,16 @@ def test_the_plan_is_one_video_at_a_time_unless_it_pays_or_is_asked_for(monkeypa
     assert plan({}, here({"slots": {"t": 1}})) is None
     assert plan({}, here({"slots": {"t": 4}})).slots == 4
     assert planned("kcf", "kcf", {"device": "cuda"}, here({})) is None
+    two = "cuda:0", "cuda:1"
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    gpu = plan({"device": "cuda"}, here({}))
-    assert (gpu.slots, gpu.devices) == (64, ("cuda:0", "cuda:1"))
-    assert plan({"device": "cuda:1"}, here({})).devices == ("cuda:1",)
-    assert plan({"device": "cuda"}, here({"devices": ["cuda:1"]})).devices == ("cuda:1",)
-    assert plan({"device": "cuda"}, here({"scheduler": "tcp://a:1"})).devices == ()
+    for cores, gpu in ((2, Plan(64, two, 1)), (16, Plan(32, two * 2, 4)), (128, Plan(16, two * 4, 16))):
+        monkeypatch.setattr("pipeline.plan.cores", lambda found=cores: found)
+        assert plan({"device": "cuda"}, here({})) == gpu
+    assert plan({"device": "cuda"}, here({"slots": {"t": 5}})) == Plan(5, two * 4, 16)
+    assert plan({"device": "cuda:1"}, here({})) == Plan(64, ("cuda:1",), 128)
+    assert plan({"device": "cuda"}, here({"devices": ["cuda:1"]})) == Plan(64, ("cuda:1",), 128)
+    assert plan({"device": "cuda"}, here({"devices": ["cuda:1"] * 3})) == Plan(21, ("cuda:1",) * 3, 42)
+    assert plan({"device": "cuda"}, here({"scheduler": "tcp://a:1"})) == Plan(64, (), 1)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     with pytest.raises(TeacherConfigError, match="finds no GPU"):
         plan({"device": "cuda"}, here({}))
