@@ -14,7 +14,8 @@ _BLOCK = 128
 """At least a patch's side."""
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+# Else it is compiled anew for one patch, and for numbers of them that are multiples of 16.
+@triton.jit(do_not_specialize=["count"])  # type: ignore[untyped-decorator]
 def _kernel(  # type: ignore[no-untyped-def]
     pixels,
     lines,

@@ -19,7 +19,8 @@ def _grey(pixels, at, channel, mask):  # type: ignore[no-untyped-def]
     return tl.load(pixels + at * 3 + channel, mask=mask, other=0).to(tl.int32)
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+# Else it is compiled anew for one image, and for numbers of them that are multiples of 16.
+@triton.jit(do_not_specialize=["count"])  # type: ignore[untyped-decorator]
 def _kernel(  # type: ignore[no-untyped-def]
     pixels,
     facts,
