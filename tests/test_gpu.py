@@ -22,6 +22,8 @@ from pipeline.lockstep import Lockstep
 from teachers.base import Box, Task
 from teachers.eco.deep import EcoDeep
 from teachers.external.checkout_worker.torch_repairs import answer_on_the_cpu
+from teachers.gpu.space_to_depth import folded
+from teachers.gpu.upload import room, uploaded
 from teachers.mdnet import Mdnet, classifier
 from teachers.mdnet.budget import Budget
 from teachers.mdnet.crop import crop_on_device, padded
@@ -33,8 +35,6 @@ from teachers.siamrpn import SiamRpn
 from teachers.siamrpn.crop import Window, average_colour, patch, resample
 from teachers.siamrpn.engine import SiamRPNBatch, SiamRPNTeacher, prepared
 from teachers.siamrpn.variants import VARIANTS
-from teachers.space_to_depth import folded
-from teachers.upload import room, uploaded
 
 pytestmark = pytest.mark.skipif(
     not torch.cuda.is_available(), reason="PyTorch finds no GPU here: teachers on a GPU are not tested"

@@ -7,9 +7,9 @@ import torch
 from mdnet_samples import SLIM, weighted
 from torch import nn
 
+from teachers.gpu.space_to_depth import SpaceToDepth, fold_first, folded
 from teachers.mdnet.network import Network
 from teachers.siamrpn.variants import VARIANTS
-from teachers.space_to_depth import SpaceToDepth, fold_first, folded
 
 
 @pytest.mark.parametrize(

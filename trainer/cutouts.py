@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from teachers.upload import uploaded
+from teachers.gpu.upload import uploaded
 from trainer.crops import normalised
 from trainer.dense import crop_packed, described
 

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from teachers.upload import uploaded
+from teachers.gpu.upload import uploaded
 
 _PIXELS = 1 << 26
 """Of one pass: float32 in three colours, 0.8 GB. Only whole frames of many videos take several."""

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from datasets.boxes import Boxes
 from datasets.transfer.jpeg import RGB
-from teachers.upload import uploaded
+from teachers.gpu.upload import uploaded
 from trainer.options import EpisodeOptions
 from trainer.windows import Windows
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from teachers.upload import uploaded
+from teachers.gpu.upload import uploaded
 from trainer.crops import crop_batch
 from trainer.curriculum import Curriculum
 from trainer.episodes import COLUMNS, FIRST, Clip, Reader, Row

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from teachers.upload import uploaded
+from teachers.gpu.upload import uploaded
 from trainer.average import Average
 from trainer.interactions import Interactions
 from trainer.losses import Segment, losses, mask

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from teachers.gpu.upload import uploaded
 from teachers.mdnet.network import Network, Widths
-from teachers.upload import uploaded
 
 TARGET = 1
 """Column of the scores that says target; column 0 says background."""

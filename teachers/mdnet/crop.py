@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datasets.boxes import Boxes
-from teachers.kernels import fused
+from teachers.gpu.kernels import fused
+from teachers.gpu.upload import uploaded
 from teachers.mdnet.network import PATCH
-from teachers.upload import uploaded
 
 PADDING = 16
 """Context on each side of the box, in 107ths of the box's own size."""

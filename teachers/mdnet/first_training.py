@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from teachers.gpu.replayed import Replayed
 from teachers.mdnet.budget import Budget
 from teachers.mdnet.classifier import Layers
 from teachers.mdnet.memory import Rows
 from teachers.mdnet.training import Examples, Lesson, descend, lesson
-from teachers.replayed import Replayed
 
 
 class FirstTraining:

@@ -1,4 +1,4 @@
-"""`crop.crop_on_device`'s arithmetic as one kernel on a GPU, written in Triton: see `teachers.kernels`.
+"""`crop.crop_on_device`'s arithmetic as one kernel on a GPU, written in Triton: see `teachers.gpu.kernels`.
 
 Operator by operator a thousand patches are 140 MB that are read and written a dozen times.
 """

@@ -1,4 +1,4 @@
-"""`normalised_pool` as one kernel on a GPU, written in Triton: see `teachers.kernels`.
+"""`normalised_pool` as one kernel on a GPU, written in Triton: see `teachers.gpu.kernels`.
 
 Operator by operator the gigabyte of activations after conv1 is read and written a dozen times, and takes half of the
 time of all features; here it is read once (from memory; nine windows share it in the cache).

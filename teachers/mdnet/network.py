@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from teachers import weights
+from teachers.gpu.space_to_depth import SpaceToDepth, fold_first
 from teachers.mdnet.normalised_pool import normalised_pool
-from teachers.space_to_depth import SpaceToDepth, fold_first
 
 PATCH = 107
 """Side of a patch in pixels; conv3 then has 3 x 3 positions."""

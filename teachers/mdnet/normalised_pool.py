@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from teachers.features.compiled import compiled
-from teachers.kernels import fused
+from teachers.gpu.kernels import fused
 
 ALPHA, BETA, K = 1e-4, 0.75, 1.0
 """The normalisation y_c = x_c / (K + ALPHA (x_{c-1}^2 + x_c^2) / 2)^BETA, with x_{-1} = 0 (notes: mdnet.md, 1)."""

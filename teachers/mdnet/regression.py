@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datasets.boxes import Boxes, overlap
-from teachers.upload import fetched
+from teachers.gpu.upload import fetched
 
 ALPHA = 1000.0
 """Weight of the ridge."""

@@ -18,6 +18,7 @@ from torch import Tensor
 from datasets.boxes import as_boxes
 from teachers.base import Box, Image, Task, TeacherError
 from teachers.devices import usable
+from teachers.gpu.upload import fetched, room
 from teachers.mdnet import classifier, regression
 from teachers.mdnet.budget import BUDGETS, PUBLISHED, Budget
 from teachers.mdnet.classifier import Layers
@@ -29,7 +30,6 @@ from teachers.mdnet.sampling import MARGIN, Sampler
 from teachers.mdnet.track import LONG, SHORT, Track
 from teachers.mdnet.training import Examples, train
 from teachers.options import TeacherConfigError
-from teachers.upload import fetched, room
 
 SLIM_WEIGHTS = Path(__file__).with_name("slim.safetensors")
 """Those that come with the project; slim.json says how `python -m teachers.training.mdnet` made them."""

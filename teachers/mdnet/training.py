@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from teachers.gpu.upload import uploaded
 from teachers.mdnet.classifier import TARGET, Layers, linear, scores
 from teachers.mdnet.memory import Rows
-from teachers.upload import uploaded
 
 POSITIVES = 32
 """Positives per iteration."""

@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from teachers.kernels import fused
-from teachers.upload import fetched, uploaded
+from teachers.gpu.kernels import fused
+from teachers.gpu.upload import fetched, uploaded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

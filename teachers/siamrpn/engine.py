@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 from teachers.base import Box, Image, Task, TeacherError
+from teachers.gpu.space_to_depth import fold_first
+from teachers.gpu.upload import room
 from teachers.siamrpn.acceleration import accelerate
 from teachers.siamrpn.folding import fold
 from teachers.siamrpn.tracker import State, Tracker
-from teachers.space_to_depth import fold_first
-from teachers.upload import room
 from teachers.weights import fit, load_state
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""`crop.resample`'s arithmetic as one kernel on a GPU, written in Triton: see `teachers.kernels`.
+"""`crop.resample`'s arithmetic as one kernel on a GPU, written in Triton: see `teachers.gpu.kernels`.
 
 Operator by operator the search regions of 64 videos take forty kernels and a third of the step's time.
 """

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from datasets.boxes import overlap
 from teachers.base import Box, Image, TeacherError
+from teachers.gpu.upload import fetched, uploaded
 from teachers.siamrpn.anchors import anchors, cosine_window
 from teachers.siamrpn.crop import (
     Colour,
@@ -30,7 +31,6 @@ from teachers.siamrpn.crop import (
 )
 from teachers.siamrpn.decode import choose
 from teachers.siamrpn.variants import EXEMPLAR, Tuning
-from teachers.upload import fetched, uploaded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -17,9 +17,9 @@ from datasets.boxes import is_valid, overlap
 from datasets.transfer.crop import crop_region
 from teachers.base import Box, Image, Task, TeacherError
 from teachers.devices import usable, use_threads
+from teachers.gpu.upload import uploaded
 from teachers.options import TeacherConfigError
 from teachers.siamrpn.folding import fold
-from teachers.upload import uploaded
 from trainer.crops import DEVIATION, MEAN
 from trainer.cutouts import crop_uploaded
 from trainer.mdp import clip_box, transition

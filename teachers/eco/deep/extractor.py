@@ -17,9 +17,9 @@ from torch.nn import functional
 
 from teachers.eco.deep.front import front, front_by_operators
 from teachers.eco.deep.network import TwoNetworks
+from teachers.gpu.upload import uploaded
 from teachers.siamrpn.acceleration import accelerate
 from teachers.siamrpn.folding import fold
-from teachers.upload import uploaded
 
 Regions = Tensor | Sequence[NDArray[np.float32]]
 

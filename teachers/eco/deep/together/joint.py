@@ -16,7 +16,7 @@ from teachers.eco.deep.joint import (
 from teachers.eco.deep.together.descent import descend
 from teachers.eco.deep.together.goal import Goal
 from teachers.eco.deep.together.series import flat, unflat
-from teachers.replayed import Replayed
+from teachers.gpu.replayed import Replayed
 
 
 class Learned(NamedTuple):

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from teachers.eco.deep.ages import CAPACITY, Ages
 from teachers.eco.deep.together.series import Rows
-from teachers.upload import uploaded
+from teachers.gpu.upload import uploaded
 
 
 class Memory:

@@ -18,7 +18,7 @@ from teachers.eco.deep.together.joint import Learning
 from teachers.eco.deep.together.resize import resized
 from teachers.eco.deep.together.series import Rows
 from teachers.eco.deep.transform import sampling_of
-from teachers.upload import fetched
+from teachers.gpu.upload import fetched
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from teachers.base import Image
 from teachers.eco.deep.patch import Square
-from teachers.upload import uploaded
+from teachers.gpu.upload import uploaded
 
 
 def resized(

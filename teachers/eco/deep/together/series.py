@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from teachers.upload import uploaded
+from teachers.gpu.upload import uploaded
 
 
 class Rows:
