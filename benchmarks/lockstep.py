@@ -24,7 +24,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -45,8 +45,13 @@ from pipeline.trajectories import Status
 from teachers.mdnet.network import Network, Widths
 from teachers.siamrpn.variants import VARIANTS
 
-_First = tuple[float, list[bytes]]
-"""Frames per second and trajectories of a device's first row."""
+
+@dataclass(frozen=True)
+class _First:
+    """What the rows are compared with, by device: the rate of the first, upstream's where it runs; our first boxes."""
+
+    rates: dict[str, float] = field(default_factory=dict)
+    trajectories: dict[str, list[bytes]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -114,7 +119,7 @@ class Command:
             write_synthetic(folder / "videos", synthetic, workers=cores())
             for name in self.teachers:
                 options = self._options(name, folder)
-                first: dict[str, _First] = {}
+                first = _First()
                 if self.upstream is not None:
                     self._upstream_row(name, self.upstream, options["weights"], folder, where, first)
                 for device, processes, slots in where:
@@ -124,7 +129,7 @@ class Command:
         return 0
 
     def _row(
-        self, name: str, device: str, processes: int, slots: int, jobs: list[Job], first: dict[str, _First]
+        self, name: str, device: str, processes: int, slots: int, jobs: list[Job], first: _First
     ) -> None:
         wanted = processes * slots * self.per_slot
         these = [*jobs, *(jobs[i % len(jobs)] for i in range(len(jobs), wanted))]
@@ -139,9 +144,8 @@ class Command:
         frames = sum(map(len, trajectories))
         failed = sum(run.status is Status.FAILED for run in trajectories)
         found = [run.boxes.tobytes() + run.overlap.tobytes() for run in trajectories[: len(jobs)]]
-        base, reference = first.setdefault(device, (frames / seconds, found))
-        if not reference:  # upstream's row, whose boxes are not asked for
-            reference.extend(found)
+        base = first.rates.setdefault(device, frames / seconds)
+        reference = first.trajectories.setdefault(device, found)
         cells = [name, device, processes, slots, f"{frames}" + (f" ({failed} failed)" if failed else "")]
         cells += [f"{frames / seconds:.1f}", f"{frames / seconds / base:.2f}", f"{1e3 * cpu / frames:.1f}"]
         cells += ["yes" if found == reference else "no"]
@@ -154,7 +158,7 @@ class Command:
         weights: str,
         folder: Path,
         where: list[tuple[str, int, tuple[int, ...]]],
-        first: dict[str, _First],
+        first: _First,
     ) -> None:
         device = next(device for device, _, slots in where if slots)
         out = folder / "upstream.json"
@@ -168,18 +172,11 @@ class Command:
         if finished.returncode:
             sys.exit(f"upstream failed:\n{finished.stderr}")
         found = json.loads(out.read_text())
-        (seconds,), (cpu,), (frames,) = found["seconds"], found["cpu"], found["frames"]
-        first[device] = (frames / seconds, [])
-        cells = [
-            f"{name}, upstream",
-            device,
-            "1",
-            "one video",
-            f"{frames}",
-            f"{frames / seconds:.1f}",
-            "1.00",
-        ]
-        print("| " + " | ".join([*cells, f"{1e3 * cpu / frames:.1f}", ""]) + " |", flush=True)
+        seconds, cpu, frames = found["seconds"], found["cpu"], found["frames"]
+        first.rates[device] = frames / seconds
+        rates = [f"{frames / seconds:.1f}", "1.00", f"{1e3 * cpu / frames:.1f}"]
+        cells = [f"{name}, upstream", device, "1", "one video", str(frames), *rates, ""]
+        print("| " + " | ".join(cells) + " |", flush=True)
 
     def _options(self, name: str, folder: Path) -> dict[str, Any]:
         if name == "eco-deep":

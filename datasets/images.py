@@ -39,7 +39,7 @@ def read_image(path: Path, room: Room | None = None) -> Pixels:
         raise DataError(
             path, f"the JPEG is truncated: it ends after {len(data)} bytes without its end marker", _REMEDY
         )
-    if _is_jpeg(data) and (pixels := _decoded_jpeg(data, room)) is not None:
+    if is_jpeg(data) and (pixels := _decoded_jpeg(data, room)) is not None:
         return pixels
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
@@ -63,11 +63,12 @@ def _decoded_jpeg(data: bytes, room: Room | None) -> Pixels | None:
 
 def is_truncated_jpeg(data: bytes) -> bool:
     """Tell whether this begins as a JPEG and lacks the end-of-image marker (padding after it is allowed)."""
-    return _is_jpeg(data) and b"\xff\xd9" not in data[-1024:].rstrip(b"\0")[-64:]
+    return is_jpeg(data) and b"\xff\xd9" not in data[-1024:].rstrip(b"\0")[-64:]
 
 
-def _is_jpeg(data: bytes) -> bool:
-    return data[:2] == b"\xff\xd8"
+def is_jpeg(data: bytes) -> bool:
+    """Tell whether a file's content starts as JPEG does."""
+    return data[:3] == b"\xff\xd8\xff"
 
 
 _REMEDY = (

@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 
 from datasets.boxes import Boxes, hull, is_valid, scaled, to_corners
 from datasets.errors import DataError
+from datasets.images import is_jpeg
 from datasets.transfer.format import DIGEST_BYTES
-from datasets.transfer.jpeg import RGB, is_jpeg, read_image
+from datasets.transfer.jpeg import RGB, read_image
 from datasets.transfer.resample import reduce
 from datasets.video import Video
 

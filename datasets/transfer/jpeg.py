@@ -10,6 +10,7 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from datasets.errors import DataError
+from datasets.images import is_jpeg
 
 RGB = NDArray[np.uint8]
 """uint8 (H, W, 3), RGB: the order in which networks are pre-trained. (OpenCV, and so teachers, use BGR.)"""
@@ -37,11 +38,6 @@ def decode(data: bytes | memoryview, out: NDArray[np.uint8] | None = None) -> RG
             raise
         image = simplejpeg.decode_jpeg(data, "RGB", buffer=out, strict=False)
     return image
-
-
-def is_jpeg(data: bytes) -> bool:
-    """Tell whether a file's content starts as JPEG does."""
-    return data[:3] == b"\xff\xd8\xff"
 
 
 def read_image(path: Path) -> tuple[bytes, RGB]:
