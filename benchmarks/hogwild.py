@@ -2,11 +2,12 @@
 
 As many processes as students, each with its own episode, weights and LSTM, which every 5 steps sends its gradient to
 weights in shared memory, without a lock (Hogwild), and copies them when its episode ends. RAdam's moments are shared as
-well: a set per process would be as much work for more memory.
+well: a set per process would be as much work for more memory. Convolutions are PyTorch's own, crops are ours.
 """
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from trainer import episodes
+from trainer import episodes, winograd
 from trainer.crops import crop_batch
 from trainer.losses import Segment, losses
 from trainer.mdp import action_between, clip_box, overlap, reward, seen_box, transition
@@ -103,6 +104,7 @@ def live(
     """A student alone: so many segments of t_max steps."""
     torch.set_num_threads(1)
     device = torch.device(options.machine.device)
+    winograd.FEWEST_TILES = sys.maxsize  # PyTorch's own convolutions, which is what the paper had
     windows = open_windows([data])
     own, ours = (Student(options.student).to(device) for _ in range(2))
     own.backbone.eval()  # its normalisation is frozen, as in our learner

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from datasets.errors import DataError
 from teachers.weights import fit, load_state
 from trainer.matching import Matching
+from trainer.winograd import Convolution
 
 BackboneName = Literal["resnet18", "small", "tiny", "matching"]
 """resnet18 is the paper's; the others learn from scratch on a CPU: small and tiny are plain convolutions, matching
@@ -58,9 +59,9 @@ class BasicBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.conv1 = Convolution(inputs, outputs, stride)
         self.bn1 = nn.BatchNorm2d(outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.conv2 = Convolution(outputs, outputs)
         self.bn2 = nn.BatchNorm2d(outputs)
         self.downsample = (
             nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
