@@ -30,7 +30,7 @@ import tyro
 
 from datasets.results import write_results
 from teachers.base import Box, Image, Task, Teacher
-from trainer import pool
+from trainer import pool, winograd
 from trainer.backbones import BackboneName
 from trainer.crops import crop_batch
 from trainer.mdp import clip_box, transition
@@ -152,6 +152,7 @@ def recordings(folder: Path, count: int) -> list[str]:
 
 def plain(student: Student, image: Image, device: str) -> Step:
     """TRAS as one would write it first."""
+    winograd.FEWEST_TILES = sys.maxsize  # the trackers' layers are packed and use none
     student = copy.deepcopy(student).to(device)
     whole, size = (torch.tensor(n, device=device) for n in ([[0, 0, WIDTH, HEIGHT]], [[WIDTH, HEIGHT]]))
     before, box, state = rgb(image, device), torch.from_numpy(BOX).to(device), student.initial_state(1)
