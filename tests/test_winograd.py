@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812 - the field's own name for it
@@ -72,6 +74,16 @@ def test_what_was_worked_on_before_leaves_no_trace():
     assert bool(spoiled.isnan().all())
     found = torch.autograd.grad(convolve(x, weight), (x, weight), gradient)
     assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+def test_learning_goes_on_after_inference(monkeypatch):
+    monkeypatch.setattr(winograd, "_memory", threading.local())
+    x, weight, _ = inputs(2, 64, 64, 8, 8)
+    with torch.inference_mode():
+        expected = convolve(x, weight)
+    found = convolve(x, weight)
+    found.sum().backward()
+    assert torch.equal(found, expected)
 
 
 def test_it_is_used_only_where_it_can_be_and_pays():

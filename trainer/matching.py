@@ -47,7 +47,7 @@ def correlation(before: Tensor, now: Tensor, around: Tensor) -> Tensor:
     batch, _, side, _ = before.shape
     products = torch.bmm(before.flatten(2).transpose(1, 2), now.flatten(2))
     found = F.pad(products, (0, 1)).gather(2, around.expand(batch, -1, -1))
-    return found.unflatten(1, (side, side)).permute(0, 3, 1, 2)
+    return found.view(batch, side, side, -1).permute(0, 3, 1, 2)
 
 
 class Matching(nn.Module):

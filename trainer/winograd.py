@@ -152,6 +152,7 @@ def _room(name: str, *shape: int) -> Tensor:
     """
     held: Tensor | None = getattr(_memory, name, None)
     if held is None or len(held) < math.prod(shape):
-        held = torch.empty(math.prod(shape))
+        with torch.inference_mode(False):  # whoever asks first, training uses it as well
+            held = torch.empty(math.prod(shape))
         setattr(_memory, name, held)
     return held[: math.prod(shape)].view(shape)
