@@ -82,6 +82,7 @@ class Benchmark:
         ]
         print(f"| {' | '.join(heads)} |")
         print("|---" * len(heads) + "|")
+        winograd.FEWEST_TILES = sys.maxsize  # `plain` has PyTorch's own layers; the others' are packed anyway
         with tempfile.TemporaryDirectory() as folder:
             specs = recordings(Path(folder), len(images))
             for backbone in self.backbones:
@@ -152,7 +153,6 @@ def recordings(folder: Path, count: int) -> list[str]:
 
 def plain(student: Student, image: Image, device: str) -> Step:
     """TRAS as one would write it first."""
-    winograd.FEWEST_TILES = sys.maxsize  # the trackers' layers are packed and use none
     student = copy.deepcopy(student).to(device)
     whole, size = (torch.tensor(n, device=device) for n in ([[0, 0, WIDTH, HEIGHT]], [[WIDTH, HEIGHT]]))
     before, box, state = rgb(image, device), torch.from_numpy(BOX).to(device), student.initial_state(1)

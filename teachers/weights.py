@@ -57,7 +57,7 @@ def load_state(path: Path | str, inside: Sequence[str] = ("state_dict",)) -> dic
     return _tensors(path, content)
 
 
-def fit(module: nn.Module, state: Mapping[str, Tensor], path: Path | str) -> None:
+def fit(module: nn.Module, state: Mapping[str, Tensor], path: Path | str, whole: bool = False) -> None:
     """Give a network a checkpoint's values, all of them or none.
 
     Counters of batch normalisation (`num_batches_tracked`), which old checkpoints lack and inference never
@@ -68,6 +68,7 @@ def fit(module: nn.Module, state: Mapping[str, Tensor], path: Path | str) -> Non
         module: The network; its own names and shapes are what is asked for.
         state: What `load_state` returned.
         path: The file, for the message.
+        whole: Refuse tensors that the network has no place for, which a larger network's checkpoint has.
 
     Raises:
         DataError: If a tensor is missing, has another shape or is not finite; the message names them, and the
@@ -81,7 +82,7 @@ def fit(module: nn.Module, state: Mapping[str, Tensor], path: Path | str) -> Non
         for k, v in own.items()
         if k in state and state[k].shape != v.shape
     ]
-    if missing or shapes:
+    if missing or shapes or (whole and unexpected):
         found = (("missing", missing), ("of another shape", shapes), ("unexpected", unexpected))
         problem = "; ".join(f"{len(keys)} {what}: {_some(keys)}" for what, keys in found if keys)
         raise DataError(

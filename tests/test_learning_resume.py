@@ -52,6 +52,24 @@ def test_killed_at_any_update_and_resumed_it_is_the_same_to_the_bit(
     assert lines(tmp_path / "a") == lines(straight)
 
 
+def test_killed_after_the_first_validation_it_goes_on(sample, straight, tmp_path, monkeypatch):
+    options = run_options()
+    rarely = dataclasses.replace(options.log, checkpoint=1000)
+    real = Learner.update
+
+    def dying(self, stop=False):
+        if self.updates == options.validation.every + 1:
+            raise MemoryError("as good as a kill: nothing is saved")
+        return real(self, stop)
+
+    monkeypatch.setattr(Learner, "update", dying)
+    with pytest.raises(MemoryError):
+        train([sample], tmp_path / "a", dataclasses.replace(options, log=rarely))
+    monkeypatch.setattr(Learner, "update", real)
+    assert train([sample], tmp_path / "a", TrainOptions(), resume=True).updates == 8
+    assert same(weights(tmp_path / "a"), weights(straight))
+
+
 def test_what_is_kept_is_the_running_mean_of_the_weights(sample, tmp_path, monkeypatch):
     options = run_options()
     options = dataclasses.replace(options, optimiser=dataclasses.replace(options.optimiser, average=0.3))

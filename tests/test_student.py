@@ -145,6 +145,11 @@ def test_imagenet_weights_fit_by_torchvisions_names(paper, tmp_path):
     )
     with pytest.raises(ValueError, match="resnet18 alone"):
         load_imagenet(make_backbone("tiny"), tmp_path / "resnet18.pth")
+    # A ResNet-34 has all that a ResNet-18 has, and more.
+    deeper = state | {"layer1.2.conv1.weight": torch.zeros(64, 64, 3, 3)}
+    torch.save(deeper, tmp_path / "resnet34.pth")
+    with pytest.raises(DataError, match=r"does not fit ResNet18 \(1 unexpected: layer1\.2\.conv1\.weight"):
+        load_imagenet(other, tmp_path / "resnet34.pth")
 
 
 def test_imagenet_weights_that_cannot_be_fetched(monkeypatch, tmp_path):

@@ -79,17 +79,26 @@ def test_what_was_worked_on_before_leaves_no_trace():
 def test_learning_goes_on_after_inference(monkeypatch):
     monkeypatch.setattr(winograd, "_memory", threading.local())
     x, weight, _ = inputs(2, 64, 64, 8, 8)
+    before = convolve(x, weight)
     with torch.inference_mode():
-        expected = convolve(x, weight)
+        expected = convolve(torch.cat([x] * 5), weight)[:2]
     found = convolve(x, weight)
-    found.sum().backward()
-    assert torch.equal(found, expected)
+    found.relu_().sum().backward()
+    before.sum().backward()
+    assert torch.equal(found, expected.relu())
+
+
+@pytest.mark.parametrize("x", [(0, 64, 8, 8), (2, 64, 8, 6)], ids=str)
+def test_what_it_cannot_do_is_refused(x):
+    with pytest.raises(ValueError, match="are none for F"):
+        convolve(torch.zeros(x), torch.zeros(64, 64, 3, 3))
 
 
 def test_it_is_used_only_where_it_can_be_and_pays():
     x, weight = torch.zeros(8, 64, 8, 8), torch.zeros(64, 64, 3, 3)
     assert suits(x, weight)
     assert not suits(x[:7], weight)
+    assert not suits(x[0], weight)
     assert not suits(x.double(), weight.double())
     assert not suits(x.to("meta"), weight.to("meta"))
     assert not suits(torch.zeros(8, 64, 10, 8), weight)

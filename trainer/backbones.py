@@ -164,7 +164,7 @@ def load_imagenet(backbone: Backbone, path: Path | None = None) -> None:
         )
     path = path or _downloaded()
     state = load_state(path)
-    fit(backbone, {k: v for k, v in state.items() if not k.startswith("fc.")}, path)
+    fit(backbone, {k: v for k, v in state.items() if not k.startswith("fc.")}, path, whole=True)
 
 
 def _downloaded() -> Path:

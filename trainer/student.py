@@ -178,12 +178,9 @@ def load_student(path: Path | str, device: torch.device | str = "cpu") -> Studen
     """
     path = Path(path)
     state = load_state(path, inside=("model_state_dict", "state_dict"))
-    if path.suffix == ".safetensors":
-        student = Student(_read_options(path))
-    else:
-        state = _from_authors(path, state)
-        student = Student()
-    fit(student, state, path)
+    own = path.suffix == ".safetensors"
+    student = Student(_read_options(path)) if own else Student()
+    fit(student, state if own else _from_authors(path, state), path, whole=own)
     return student.to(device)
 
 

@@ -204,11 +204,14 @@ class _Run:
                     self._write(learner.means())
                 # A run too short for a validation has one at its end, so that it leaves best weights.
                 short = ending == "updates" and self._standing.best is None
+                first = False
                 if len(self._held_out) and (learner.updates % o.validation.every == 0 or short):
+                    first = self._standing.best is None
                     self._validate()
                     if self._out_of_patience():
                         ending = ending or "patience"
-                if ending or learner.updates % o.log.checkpoint == 0:
+                # With best weights alone a folder could neither go on nor begin anew.
+                if ending or first or learner.updates % o.log.checkpoint == 0:
                     self._save()
         outcome = Outcome(ending, learner.updates, self._standing.best, self._standing.best_update)
         self._report.end(_told(outcome, o, len(self._held_out)))

@@ -3,6 +3,7 @@
 PyTorch's own kernels for CPUs make all nine of each number; on ResNet-18 and a batch of crops they do so at the
 processor's peak, where fewer multiplications are all that is left to gain. F(4x4, 3x3) of Lavin and Gray (CVPR 2016):
 tiles and filters go into a domain where the convolution is 36 products of matrices (`trainer.winograd_kernels`).
+`teachers.siamrpn.winograd` is its kin for inference: of any kernel size, with filters transformed once, no gradients.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ class Convolution(nn.Conv2d):
 
 def suits(x: Tensor, weight: Tensor) -> bool:
     """Whether `convolve` can do it and gains by it; elsewhere PyTorch's own convolution is better."""
+    if x.dim() != 4:
+        return False
     count, inputs, height, width = x.shape
     return (
         x.device.type == "cpu"
@@ -68,9 +71,16 @@ def convolve(x: Tensor, weight: Tensor) -> Tensor:
         weight: float32 (K, C, 3, 3).
 
     Returns:
-        `torch.conv2d(x, weight, padding=1)` but for rounding (1e-5 of the largest number), float32 (N, K, H, W) in
+        `torch.conv2d(x, weight, padding=1)` but for rounding (1.2e-5 of the largest number), float32 (N, K, H, W) in
         channels-last memory.
+
+    Raises:
+        ValueError: If there is no image, or sizes are others.
     """
+    if not len(x) or x.shape[2] % 4 or x.shape[3] % 4 or weight.shape[2:] != (3, 3):
+        raise ValueError(
+            f"images {tuple(x.shape)} and filters {tuple(weight.shape)} are none for F(4x4, 3x3)"
+        )
     result: Tensor = _Convolve.apply(x, weight)  # type: ignore[no-untyped-call]  # PyTorch's own
     return result
 
@@ -80,14 +90,16 @@ class _Convolve(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:  # noqa: ANN401 - PyTorch's own
         ctx.save_for_backward(x, weight)
         images, filters = _channels_last(x), _channels_last(weight)
-        y = torch.empty(*images.shape[:3], len(filters))
+        shape = len(x), len(weight), *x.shape[2:]
+        result = torch.empty(shape, dtype=torch.float32, memory_format=torch.channels_last)
+        y = result.permute(0, 2, 3, 1)
         u = _spread(filters)
         for some in _parts(images, filters):
             v, m = _domain("v", images[some]), _domain("m", y[some])
             kernels.spread_inputs(images[some].numpy(), v.numpy())
             torch.bmm(v, u.permute(1, 2, 0), out=m)
             kernels.gather_outputs(m.numpy(), y[some].numpy())
-        return y.permute(0, 3, 1, 2)
+        return result
 
     @staticmethod
     @once_differentiable
@@ -148,11 +160,11 @@ _memory = threading.local()
 def _room(name: str, *shape: int) -> Tensor:
     """Room for numbers, this thread's, whatever it held before: fresh pages would cost as much as the transforms.
 
-    ResNet-18's last stage asks for most, some 80 MB in all.
+    ResNet-18's last stage asks for most: some 80 MB in all for 48 images, 150 for many.
     """
     held: Tensor | None = getattr(_memory, name, None)
     if held is None or len(held) < math.prod(shape):
         with torch.inference_mode(False):  # whoever asks first, training uses it as well
-            held = torch.empty(math.prod(shape))
+            held = torch.empty(math.prod(shape), dtype=torch.float32)
         setattr(_memory, name, held)
     return held[: math.prod(shape)].view(shape)
