@@ -45,9 +45,8 @@ def rewritten(folder, videos, **arrays):
 
 def test_a_set_that_is_none_of_this_version(sample, tmp_path):
     path = copy_of(sample, tmp_path / "set")
-    with h5py.File(path, "r+") as file:
-        file.attrs["format_version"] = 2
-    with pytest.raises(DataError, match=r"P-0.5.h5"):
+    path.write_bytes(path.read_bytes().replace(b"transfer-set seal 1", b"transfer-set seal 2", 1))
+    with pytest.raises(DataError, match=r"P-0.5.h5.*'seal 2', this program reads 'seal 1'"):
         train([path], tmp_path / "a", run_options())
     assert not (tmp_path / "a").exists()
 
@@ -70,6 +69,7 @@ def test_a_window_whose_pixels_are_damaged(sample, tmp_path):
         file.write(bytes(size))
     with pytest.raises(DataError, match=r"row \d+ of /frames is damaged"):
         train([path], tmp_path / "a", run_options())
+    assert not (tmp_path / "a").exists()
 
 
 def test_boxes_that_are_not_numbers(videos, tmp_path):
@@ -101,6 +101,7 @@ def test_a_set_with_no_positive_window(videos, tmp_path):
     path = rewritten(tmp_path / "set", videos, **none)
     with pytest.raises(DataError, match="no positive window"):
         train([path], tmp_path / "a", run_options())
+    assert not (tmp_path / "a").exists()
 
 
 def test_windows_of_one_frame_are_refused(videos, tmp_path):

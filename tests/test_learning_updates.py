@@ -10,7 +10,7 @@ from learning_runs import made, run_options
 from transfer_samples import write_sample
 
 from datasets import open_dataset
-from trainer.options import LogOptions, MachineOptions, OptimiserOptions, ValidationOptions
+from trainer.options import EpisodeOptions, LogOptions, MachineOptions, OptimiserOptions, ValidationOptions
 from trainer.student import LSTMState, StudentOptions
 from trainer.train import train
 from trainer.windows import open_windows
@@ -104,3 +104,11 @@ def test_an_update_leaves_memories_without_the_graph_of_its_steps(windows):
     learner, now = made(windows, run_options())
     learner.update()
     assert isinstance(now.memory, LSTMState) and not any(part.requires_grad for part in now.memory)
+
+
+@pytest.mark.parametrize("memory", ["carried", "fresh"])
+def test_an_update_carries_the_memory_on_or_not(windows, memory):
+    options = run_options(recipe="tras-no-curr", episode=EpisodeOptions(memory=memory))
+    learner, now = made(windows, options)
+    learner.update()
+    assert any(bool(part.any()) for part in now.memory) == (memory == "carried")

@@ -244,8 +244,10 @@ class Interactions:
             self._last_until(s, self._curricula[s].horizon)
 
     def cut(self) -> None:
-        """Forget how the memory came about: gradients end here."""
+        """Forget how the memory came about, for gradients end here, or all of it where it is not to be carried on."""
         self.memory = self.memory.detach()
+        if self._options.episode.memory == "fresh":
+            self.memory = LSTMState(*(torch.zeros_like(part) for part in self.memory))
 
     def state(self) -> dict[str, Any]:
         """All that `restore` needs; tensors on the CPU."""

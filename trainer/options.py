@@ -70,6 +70,8 @@ class EpisodeOptions:
     """b_0 of an episode: the ground truth in the window's first frame, or the best teacher's box."""
     execute: Literal["mean", "sample"] = "mean"
     """What a distilling or imitating student does: what it predicts, or a sample, as an autonomous one does."""
+    memory: Literal["carried", "fresh"] = "carried"
+    """The LSTM's after the t_max steps of an update, where the episode goes on: it stays, or is that of a new one."""
     smallest_box: float = 1.0
     """Least width and height of the student's box in pixels; the authors' code has 0."""
     mirror: float = 0.0
