@@ -226,8 +226,7 @@ class Interactions:
         clips = self._enter(rows, [self._curricula[s].longest_next for s in rows])
         for s, clip in zip(rows, clips, strict=True):
             self._clips[s] = clip
-        fresh = LSTMState(*(torch.zeros_like(part) for part in self.memory))
-        self.memory = self.memory.where(~ended, fresh)
+        self.memory = self.memory.where(~ended, self.memory.begun_anew())
         self._gained = torch.where(ended, torch.zeros_like(self._gained), self._gained)
         self.box = torch.where(ended[:, None], self._firsts[:, :4], self.box)
 
@@ -245,9 +244,8 @@ class Interactions:
 
     def cut(self) -> None:
         """Forget how the memory came about, for gradients end here, or all of it where it is not to be carried on."""
-        self.memory = self.memory.detach()
-        if self._options.episode.memory == "fresh":
-            self.memory = LSTMState(*(torch.zeros_like(part) for part in self.memory))
+        fresh = self._options.episode.memory == "fresh"
+        self.memory = self.memory.begun_anew() if fresh else self.memory.detach()
 
     def state(self) -> dict[str, Any]:
         """All that `restore` needs; tensors on the CPU."""

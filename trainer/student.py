@@ -37,6 +37,10 @@ class LSTMState(NamedTuple):
         """The same values, without the gradients' way back."""
         return LSTMState(self.hidden.detach(), self.cell.detach())
 
+    def begun_anew(self) -> LSTMState:
+        """Zeros, as many: the state before a first step."""
+        return LSTMState(torch.zeros_like(self.hidden), torch.zeros_like(self.cell))
+
     def where(self, keep: Tensor, other: LSTMState) -> LSTMState:
         """This state where `keep`, bool (B,), is true, `other` elsewhere."""
         rows = keep[:, None]
