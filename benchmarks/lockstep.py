@@ -23,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing.synchronize import Barrier
@@ -36,7 +36,7 @@ from siamrpn import calm_weights
 
 from datasets import open_dataset
 from datasets.command_line import run_only_command
-from datasets.processes import cores
+from datasets.processes import cores, worker_processes
 from datasets.synthetic import SyntheticOptions, write_synthetic
 from pipeline.follow import Job, Outcome, run_job
 from pipeline.lockstep import run_in_lockstep
@@ -80,8 +80,8 @@ class Command:
     max_length: int = 60
     """Frames of the longest video."""
 
-    width: int = 640
-    """Of the images; they are three quarters as high."""
+    size: tuple[int, int] = (640, 480)
+    """Width and height of the images."""
 
     cpu_slots: tuple[int, ...] = (1, 4, 16)
     """Slots on the CPU; 1 is one video at a time, without the engine of many."""
@@ -112,9 +112,8 @@ class Command:
             where += [("cuda", processes, self.gpu_slots) for processes in self.gpu_processes]
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch)
-            size = (self.width, self.width * 3 // 4)
             synthetic = SyntheticOptions(
-                videos=self.videos, seed=1, max_length=self.max_length, image_size=size
+                videos=self.videos, seed=1, max_length=self.max_length, image_size=self.size
             )
             write_synthetic(folder / "videos", synthetic, workers=cores())
             for name in self.teachers:
@@ -133,12 +132,9 @@ class Command:
     ) -> None:
         wanted = processes * slots * self.per_slot
         these = [*jobs, *(jobs[i % len(jobs)] for i in range(len(jobs), wanted))]
-        plan = Plan(slots, (), max(1, self.decoders // processes))
         one_by_one = device == "cpu" and slots == 1 and not self.together
-        runs = [
-            _timed(these, plan, one_by_one) if processes == 1 else _side_by_side(these, plan, processes)
-            for _ in range(self.repetitions)
-        ]
+        plan = None if one_by_one else Plan(slots, (), max(1, self.decoders // processes))
+        runs = [_timed(these, plan, processes) for _ in range(self.repetitions)]
         seconds, cpu, outcomes = min(runs, key=lambda measured: measured[0])
         trajectories = [outcome.trajectory for outcome in outcomes]
         frames = sum(map(len, trajectories))
@@ -202,24 +198,14 @@ def _jobs(spec: str, use: str, options: dict[str, Any]) -> list[Job]:
     return [Job(spec, None, video.name, video.digest(), use, written, None) for video in videos]
 
 
-def _timed(jobs: list[Job], plan: Plan, one_by_one: bool) -> tuple[float, float, list[Outcome]]:
-    """Seconds, seconds of CPU, and the outcomes in the order of the jobs; the shortest video comes before that."""
-    run = run_job if one_by_one else partial(run_in_lockstep, plan=plan)
-    run(jobs[-1])
-    began, cpu = time.perf_counter(), time.process_time()
-    if one_by_one:
-        outcomes = [run(job) for job in jobs]
-    else:
-        with ThreadPoolExecutor(plan.threads) as pool:
-            outcomes = list(pool.map(run, jobs))
-    return time.perf_counter() - began, time.process_time() - cpu, outcomes
+def _timed(jobs: list[Job], plan: Plan | None, processes: int) -> tuple[float, float, list[Outcome]]:
+    """Seconds, seconds of CPU, and the outcomes in the order of the jobs.
 
-
-def _side_by_side(jobs: list[Job], plan: Plan, processes: int) -> tuple[float, float, list[Outcome]]:
-    """The same by some processes, each with as even a share of the jobs: from the first's start to the last's end."""
-    context = multiprocessing.get_context("spawn")
-    barrier = context.Barrier(processes)
-    with ProcessPoolExecutor(processes, context, initializer=_wait_at, initargs=(barrier,)) as pool:
+    Every process is a worker as the track stage has them, each computing with one thread; all begin together, each
+    with as even a share of the jobs, after its shortest video. Seconds are from the first's start to the last's end.
+    """
+    barrier = multiprocessing.get_context("spawn").Barrier(processes)
+    with worker_processes(processes, partial(_wait_at, barrier)) as pool:
         shares = list(pool.map(_share, [jobs[i::processes] for i in range(processes)], [plan] * processes))
     outcomes: list[Outcome | None] = [None] * len(jobs)
     for i, share in enumerate(shares):
@@ -235,13 +221,17 @@ def _wait_at(barrier: Barrier) -> None:
     _BARRIERS.append(barrier)
 
 
-def _share(jobs: list[Job], plan: Plan) -> tuple[float, float, float, list[Outcome]]:
-    """When it began and ended, by a clock of all processes, and what `_timed` returns."""
-    run_in_lockstep(jobs[-1], plan)
+def _share(jobs: list[Job], plan: Plan | None) -> tuple[float, float, float, list[Outcome]]:
+    """When it began and ended, by a clock of all processes, its seconds of CPU, and what came out."""
+    run = run_job if plan is None else partial(run_in_lockstep, plan=plan)
+    run(jobs[-1])
     _BARRIERS[0].wait()
     began, cpu = time.perf_counter(), time.process_time()
-    with ThreadPoolExecutor(plan.threads) as pool:
-        outcomes = list(pool.map(partial(run_in_lockstep, plan=plan), jobs))
+    if plan is None:
+        outcomes = [run(job) for job in jobs]
+    else:
+        with ThreadPoolExecutor(plan.threads) as pool:
+            outcomes = list(pool.map(run, jobs))
     return began, time.perf_counter(), time.process_time() - cpu, outcomes
 
 

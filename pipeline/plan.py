@@ -40,8 +40,8 @@ SLOTS_ON_GPU = 64
 or a quarter."""
 
 WORKERS_ON_GPU, CORES_PER_WORKER = 4, 4
-"""Where `executor.devices` does not say: at most, and cores for each. What limits one worker is Python's lock, for
-which its decoding threads and the one that steps wait (docs/benchmarks.md)."""
+"""Where neither `executor.devices` nor the teacher's `workers_on_gpu` says: at most, and cores for each. What limits
+one worker is Python's lock, for which its decoding threads and the one that steps wait (docs/benchmarks.md)."""
 
 
 def planned(name: str, use: str, options: Mapping[str, object], params: ExecutorParams) -> Plan | None:
@@ -64,7 +64,8 @@ def planned(name: str, use: str, options: Mapping[str, object], params: Executor
             )
         return None
     local = params.scheduler is None and params.job_queue is None
-    devices = _devices(device, params.devices) if local and device != "cpu" else ()
+    most = registry.workers_on_gpu(use, WORKERS_ON_GPU)
+    devices = _devices(device, params.devices, most) if local and device != "cpu" else ()
     share = SLOTS_ON_GPU // max(map(devices.count, devices), default=1)
     slots = params.slots.get(name, 1 if device == "cpu" else max(1, share))
     if device == "cpu" and slots == 1:
@@ -73,8 +74,11 @@ def planned(name: str, use: str, options: Mapping[str, object], params: Executor
     return Plan(slots, devices, max(1, cores() // workers) if local else 1)
 
 
-def _devices(device: str, listed: tuple[str, ...] | None) -> tuple[str, ...]:
-    """One device per worker: the GPU that the teacher names, or those listed; else all of this machine, repeatedly."""
+def _devices(device: str, listed: tuple[str, ...] | None, most: int) -> tuple[str, ...]:
+    """One device per worker: the GPU that the teacher names, or those listed; else all of this machine, repeatedly.
+
+    `most` is how often at most.
+    """
     if ":" in device:
         return (device,)
     if listed is not None:
@@ -85,5 +89,5 @@ def _devices(device: str, listed: tuple[str, ...] | None) -> tuple[str, ...]:
 
     if not (count := torch.cuda.device_count()):
         raise TeacherConfigError("device = 'cuda': PyTorch finds no GPU here. Leave it out to run on the CPU")
-    each = min(WORKERS_ON_GPU, max(1, cores() // (CORES_PER_WORKER * count)))
+    each = min(most, max(1, cores() // (CORES_PER_WORKER * count)))
     return tuple(f"cuda:{i}" for i in range(count)) * each

@@ -99,6 +99,15 @@ def can_batch(use: str) -> bool:
     return callable(getattr(_factory(use), "batch", None))
 
 
+def workers_on_gpu(use: str, usual: int) -> int:
+    """How many workers share a GPU at most: the teacher's attribute `workers_on_gpu`, or what is usual.
+
+    Raises:
+        TeacherConfigError: If there is no such teacher.
+    """
+    return int(getattr(_factory(use), "workers_on_gpu", usual))
+
+
 def create_batch(use: str, options: Mapping[str, object], slots: int) -> BatchTeacher:
     """Build a teacher of many videos at once.
 

@@ -410,6 +410,8 @@ def test_the_plan_is_one_video_at_a_time_unless_it_pays_or_is_asked_for(monkeypa
     assert plan({"device": "cuda"}, here({"devices": ["cuda:1"]})) == Plan(64, ("cuda:1",), 128)
     assert plan({"device": "cuda"}, here({"devices": ["cuda:1"] * 3})) == Plan(21, ("cuda:1",) * 3, 42)
     assert plan({"device": "cuda"}, here({"scheduler": "tcp://a:1"})) == Plan(64, (), 1)
+    deep = planned("eco", "eco-deep", {"device": "cuda", "weights": "w.pth"}, here({}))
+    assert deep == Plan(64, two, 64)  # which says so itself: `workers_on_gpu`
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     with pytest.raises(TeacherConfigError, match="finds no GPU"):
         plan({"device": "cuda"}, here({}))

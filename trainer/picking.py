@@ -104,7 +104,7 @@ class HeldOutTracks:
         waiting, picks = iter(self), []
         while some := list(
             islice(waiting, _TOGETHER)
-        ):  # the images of so many windows stay in memory, of no more
+        ):  # the files of so many windows stay in memory, of no more
             picks += list(_values(student, some, self._episode.context, device).argmax(axis=1))
         every = list(self)
         boxes = [found.picked(rows) for found, rows in zip(every, picks, strict=True)]

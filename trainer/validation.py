@@ -77,9 +77,9 @@ class HeldOutWindow:
         return ~self.window.absent
 
     def pixels(self, t: int) -> Pixels:
-        """What is stored of frame t."""
+        """What is stored of frame t; the window keeps none of it, for a validation asks once."""
         width, height = self.window.image_size[t].tolist()
-        return Pixels(self.window.image(t), self.window.regions[t], (width, height))
+        return Pixels(self.window.decode(t), self.window.regions[t], (width, height))
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +132,7 @@ class Validation(Protocol):
 
 
 class HeldOut:
-    """What is tracked; sequences are made anew for every pass, so that nothing decoded stays in memory.
+    """What is tracked; sequences are made anew for every pass, so that nothing read stays in memory.
 
     Args:
         options: Which, and how many.
@@ -279,7 +279,7 @@ def follow(
             if len(busy) == _TOGETHER:
                 break
         if not busy:
-            # Made anew: those that were tracked hold their images.
+            # Made anew: those that were tracked hold their files.
             return [(done[number], sequence) for number, sequence in enumerate(held_out)]
         _advance(student, busy, episode, device)
         for target in busy:

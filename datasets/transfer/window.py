@@ -116,7 +116,7 @@ class Window:
         """
         image = self._images.get(t)
         if image is None:
-            image = self._images[t] = self._decode(t)
+            image = self._images[t] = self.decode(t)
         return image
 
     def images(self) -> list[RGB]:
@@ -129,10 +129,19 @@ class Window:
         ends = np.cumsum(self.pixels.tables["frames/size"][self.rows[missing]].prod(axis=1) * 3).tolist()
         memory = _MEMORY.take(ends[-1] if ends else 0)
         for t, start, end in zip(missing, [0, *ends], ends, strict=False):
-            self._images[t] = self._decode(t, memory[start:end])
+            self._images[t] = self.decode(t, memory[start:end])
         return [self._images[t] for t in range(len(self))]
 
-    def _decode(self, t: int, out: NDArray[np.uint8] | None = None) -> RGB:
+    def decode(self, t: int, out: NDArray[np.uint8] | None = None) -> RGB:
+        """What `image` gives, decoded anew and not kept: for one who looks at every frame once.
+
+        Args:
+            t: The frame.
+            out: Memory to decode into, as `datasets.transfer.jpeg.decode` has it.
+
+        Raises:
+            DataError: If the stored JPEG file is damaged.
+        """
         try:
             return decode(self.jpeg(t), out)
         except ValueError as error:

@@ -49,6 +49,8 @@ class EcoDeep:
 
     version: ClassVar[int] = Slots.version
     needs_images: ClassVar[bool] = True
+    # Four on an H100 were not seen to gain anything (docs/benchmarks.md).
+    workers_on_gpu: ClassVar[int] = 1
 
     def __init__(
         self,
