@@ -39,7 +39,7 @@ from datasets.synthetic import SyntheticOptions, write_synthetic
 from teachers import registry
 from teachers.base import Task
 
-LETTERS = {"kcf": "K", "mdnet": "M", "eco": "E", "siamrpn": "S"}
+LETTERS = {"kcf": "K", "mdnet": "M", "eco": "E", "eco-deep": "E", "siamrpn": "S"}
 VIDEOS = 9335
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 import torch
@@ -101,12 +100,10 @@ class HeldOutTracks:
     def validate(self, student: Student, device: torch.device) -> Score:
         """Score the boxes that the student's values pick."""
         student.eval()
-        waiting, picks = iter(self), []
-        while some := list(
-            islice(waiting, _TOGETHER)
-        ):  # the files of so many windows stay in memory, of no more
+        every, picks = list(self), []
+        for n in range(0, len(every), _TOGETHER):
+            some = every[n : n + _TOGETHER]
             picks += list(_values(student, some, self._episode.context, device).argmax(axis=1))
-        every = list(self)
         boxes = [found.picked(rows) for found, rows in zip(every, picks, strict=True)]
         return score(boxes, [(found.sequence.truth, found.sequence.present) for found in every])
 

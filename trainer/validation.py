@@ -77,9 +77,9 @@ class HeldOutWindow:
         return ~self.window.absent
 
     def pixels(self, t: int) -> Pixels:
-        """What is stored of frame t; the window keeps none of it, for a validation asks once."""
+        """What is stored of frame t."""
         width, height = self.window.image_size[t].tolist()
-        return Pixels(self.window.decode(t), self.window.regions[t], (width, height))
+        return Pixels(self.window.glimpse(t), self.window.regions[t], (width, height))
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +132,7 @@ class Validation(Protocol):
 
 
 class HeldOut:
-    """What is tracked; sequences are made anew for every pass, so that nothing read stays in memory.
+    """What is tracked. Nothing of it stays in memory: neither windows nor videos keep a frame that was looked at.
 
     Args:
         options: Which, and how many.
@@ -270,7 +270,7 @@ def follow(
     """
     student.eval()
     waiting = enumerate(held_out)
-    done: dict[int, Boxes] = {}
+    done: dict[int, tuple[Boxes, Sequence_]] = {}
     busy: list[_Target] = []
     while True:
         for number, sequence in waiting:
@@ -279,12 +279,11 @@ def follow(
             if len(busy) == _TOGETHER:
                 break
         if not busy:
-            # Made anew: those that were tracked hold their files.
-            return [(done[number], sequence) for number, sequence in enumerate(held_out)]
+            return [done[number] for number in range(len(done))]
         _advance(student, busy, episode, device)
         for target in busy:
             if target.over:
-                done[target.number] = np.stack(target.boxes).astype(np.float32)
+                done[target.number] = np.stack(target.boxes).astype(np.float32), target.sequence
         busy = [target for target in busy if not target.over]
 
 

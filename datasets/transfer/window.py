@@ -116,7 +116,7 @@ class Window:
         """
         image = self._images.get(t)
         if image is None:
-            image = self._images[t] = self.decode(t)
+            image = self._images[t] = self._decode(t, self.jpeg(t))
         return image
 
     def images(self) -> list[RGB]:
@@ -129,21 +129,21 @@ class Window:
         ends = np.cumsum(self.pixels.tables["frames/size"][self.rows[missing]].prod(axis=1) * 3).tolist()
         memory = _MEMORY.take(ends[-1] if ends else 0)
         for t, start, end in zip(missing, [0, *ends], ends, strict=False):
-            self._images[t] = self.decode(t, memory[start:end])
+            self._images[t] = self._decode(t, self.jpeg(t), memory[start:end])
         return [self._images[t] for t in range(len(self))]
 
-    def decode(self, t: int, out: NDArray[np.uint8] | None = None) -> RGB:
-        """What `image` gives, decoded anew and not kept: for one who looks at every frame once.
-
-        Args:
-            t: The frame.
-            out: Memory to decode into, as `datasets.transfer.jpeg.decode` has it.
+    def glimpse(self, t: int) -> RGB:
+        """What `image` gives, read and decoded anew and not kept: for one who looks at every frame once.
 
         Raises:
             DataError: If the stored JPEG file is damaged.
         """
+        (file,) = self.pixels.read(int(self.rows[t]), 1)
+        return self._decode(t, file)
+
+    def _decode(self, t: int, file: memoryview, out: NDArray[np.uint8] | None = None) -> RGB:
         try:
-            return decode(self.jpeg(t), out)
+            return decode(file, out)
         except ValueError as error:
             problem = f"row {self.rows[t]} of /frames is damaged ({error})"
             remedy = "Restore the file from a copy, or build it again with `dvc repro`"
