@@ -1,15 +1,17 @@
-"""Section 3.3 written down plainly: the losses step by step, and a student that learns alone, without batches."""
+"""Section 3.3 written down plainly: the losses step by step, and students that learn alone, without batches."""
 
 import numpy as np
 import torch
 from learning_runs import CPU
+from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LinearLR
 
 from trainer.crops import crop_batch
 from trainer.curriculum import Curriculum
 from trainer.episodes import load, plan
 from trainer.losses import Segment
-from trainer.mdp import action_between, clip_box, overlap, reward, transition
+from trainer.mdp import action_between, clip_box, overlap, reward, seen_box, transition
 from trainer.options import RECIPES
+from trainer.train import first_student
 
 
 def plain_losses(segment, s, masked, options):
@@ -70,6 +72,7 @@ class PlainStudent:
         grows = recipe.curriculum and self.role != "following"
         self.curriculum = Curriculum(options.curriculum, windows.length - 1, grows)
         self.episode = -1
+        self.losses = {}
         self.begin()
 
     def begin(self):
@@ -83,21 +86,33 @@ class PlainStudent:
             self.options.students,
         )
         self.clip = load(self.windows, drawn, self.windows.length, self.options.episode, CPU)
-        self.t, self.steps, self.box = 1, self.curriculum.horizon, self.clip.first[:4]
+        self.t, self.steps = 1, self.curriculum.horizon
+        rows = self.clip.rows
+        start = {"ground-truth": rows.truth, "teacher": rows.target}[self.options.episode.start][0]
+        x, y, w, h = start.tolist()
+        dx, dy, dw, dh = drawn.shake
+        least = self.options.episode.smallest_box
+        self.box = torch.tensor([x + dx * w, y + dy * h, max(w + dw * w, least), max(h + dh * h, least)])
         self.state = self.network.initial_state(1)
         self.sums = [0.0, 0.0]
 
     def look(self):
+        around = seen_box(self.box, *self.clip.rows.sizes[self.t])
         crops = [
             crop_batch(
                 [self.clip.images[t]],
                 self.clip.rows.windows[t : t + 1],
                 self.clip.rows.sizes[t : t + 1],
-                self.box[None],
+                around[None],
                 32,
             )
             for t in (self.t - 1, self.t)
         ]
+        for crop in crops:
+            for colour, contrast, brightness in zip(
+                crop[0], self.clip.plan.contrast, self.clip.plan.brightness, strict=True
+            ):
+                colour.copy_(contrast * colour + brightness)
         return self.network(*crops, self.state)
 
     def outcome(self, action):
@@ -108,24 +123,32 @@ class PlainStudent:
 
     def segment(self, noise, noises):
         """The loss of t_max steps."""
+        o = self.options.loss
         rows = []
         for step, further in zip(noise, noises, strict=True):
             action, value, self.state = self.look()
             truth = action_between(self.clip.rows.truth[self.t], self.box)
             teacher = action_between(self.clip.rows.target[self.t], self.box)
-            sigma = (action[0] - truth).abs().detach().clamp_min(self.options.loss.sigma_floor)
+            sigma = torch.where(action[0] > truth, action[0] - truth, truth - action[0])
+            sigma = torch.where(sigma > o.sigma_floor, sigma, o.sigma_floor)
+            if not o.sigma_gradient:
+                sigma = sigma.detach()
             sample = (action[0] + sigma * step).detach()
             tried = (action[0] + sigma * further).detach()
             tried_reward = torch.tensor([float(self.outcome(a)[1]) for a in tried])
-            taken = {
-                "autonomous": sample,
-                "following": action_between(self.clip.rows.followed[self.t], self.box),
-            }.get(self.role, action[0].detach())
+            if self.role == "following":
+                taken = action_between(self.clip.rows.followed[self.t], self.box)
+            elif self.role == "autonomous" or self.options.episode.execute == "sample":
+                taken = sample
+            else:
+                taken = action[0].detach()
             self.box, r = self.outcome(taken)
             teachers = reward(overlap(self.clip.rows.target[self.t], self.clip.rows.truth[self.t]))
             self.sums = [a + float(b) for a, b in zip(self.sums, (r, teachers), strict=True)]
             ends = self.t >= self.steps
-            target = (truth if self.role == "imitating" else teacher).clamp(-1, 1)
+            target = truth if self.role == "imitating" else teacher
+            if o.clip_targets:
+                target = torch.tensor([min(max(a, -1.0), 1.0) for a in target.tolist()])
             rows.append(
                 (
                     action[0],
@@ -149,12 +172,68 @@ class PlainStudent:
             bootstrap = self.look().value
         *stacked, tried, tried_reward = (torch.stack(parts)[:, None] for parts in zip(*rows, strict=True))
         whole = Segment(*stacked, bootstrap, tried, tried_reward)
-        found = plain_losses(whole, 0, self.role == "distilling", self.options.loss)
+        found = plain_losses(whole, 0, self.role == "distilling", o)
         self.state = self.state.detach()
-        own, weight = self.options.loss.value_weight, self.options.loss.reinforcement_weight
-        value = (weight if own is None else own) * found[2]
+        learnt = {}
+        if self.role in ("distilling", "imitating"):
+            learnt["loss/imitation"] = found[0]
         if self.role == "autonomous":
-            return weight * found[1] + value
-        if self.role == "following":
-            return value
-        return found[0] + (value if self.options.loss.value_students == "all" else 0)
+            learnt["loss/policy"] = found[1]
+        if self.role in ("autonomous", "following") or o.value_students == "all":
+            learnt["loss/value"] = found[2]
+        for name, loss in learnt.items():
+            self.losses.setdefault(name, []).append(loss.item() / len(rows))
+        factors = {
+            "loss/imitation": 1.0,
+            "loss/policy": o.reinforcement_weight,
+            "loss/value": o.reinforcement_weight if o.value_weight is None else o.value_weight,
+        }
+        result = sum(factors[name] * loss for name, loss in learnt.items())
+        if "loss/imitation" in learnt:
+            result = result + o.weight_decay / 2 * sum(p.square().sum() for p in self.network.parameters())
+        return result
+
+
+class PlainLearner:
+    """Students that learn one by one; the mean of their gradients makes an update."""
+
+    def __init__(self, windows, options):
+        o = options.optimiser
+        self.options = options
+        self.network = first_student(options)
+        self.students = [PlainStudent(self.network, windows, options, s) for s in range(options.students)]
+        rate = o.learning_rate * {"students": options.students, "none": 1}[o.scaling]
+        critic = list(self.network.critic.parameters())
+        others = [p for p in self.network.parameters() if all(p is not c for c in critic)]
+        self.optimisers = [
+            torch.optim.RAdam(others, lr=rate),
+            torch.optim.RAdam(critic, lr=rate * o.critic_rate),
+        ]
+        schedule = {
+            "none": lambda optimiser: ConstantLR(optimiser, 1.0),
+            "linear": lambda optimiser: LinearLR(optimiser, 1.0, 0.0, total_iters=o.updates),
+            "cosine": lambda optimiser: CosineAnnealingLR(optimiser, o.updates),
+        }[o.decay]
+        self.schedules = [schedule(optimiser) for optimiser in self.optimisers]
+
+    def update(self, noise, noises):
+        self.network.zero_grad()
+        losses = [p.segment(noise[:, s], noises[:, :, s]) for s, p in enumerate(self.students)]
+        (sum(losses) / len(losses)).backward()
+        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+        norm = float(sum(g.square().sum() for g in gradients)) ** 0.5
+        largest = self.options.optimiser.clip_gradient
+        if largest is not None and norm > largest:
+            for g in gradients:
+                g *= largest / norm
+        for step in (*self.optimisers, *self.schedules):
+            step.step()
+
+    def means(self):
+        """Each loss per step of the students that learn from it."""
+        result = {}
+        for name in ("loss/imitation", "loss/policy", "loss/value"):
+            found = [loss for p in self.students for loss in p.losses.get(name, [])]
+            if found:
+                result[name] = float(np.mean(found))
+        return result

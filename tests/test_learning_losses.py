@@ -1,14 +1,15 @@
 """Losses and updates against plain code, one student and one step at a time."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 from learning_runs import made, run_options
-from plain_learning import PlainStudent, plain_losses
+from plain_learning import PlainLearner, plain_losses
 
 from trainer.losses import Segment, losses
 from trainer.options import RECIPES, EpisodeOptions, LossOptions, OptimiserOptions
-from trainer.train import first_student
 
 torch.set_num_threads(1)
 
@@ -85,54 +86,64 @@ def test_tries_estimate_the_gradient_of_the_expected_reward():
 
 
 @pytest.mark.parametrize(
-    ("recipe", "value_weight", "critic_rate", "judges", "tries"),
+    ("recipe", "changes"),
     [
-        ("tras", None, 1.0, "autonomous", 0),
-        ("tras", 0.3, 5.0, "all", 2),
-        ("tras-kd", None, 1.0, "all", 0),
-        ("tras-kd-gt", None, 1.0, "autonomous", 0),
-        ("tras-no-curr", None, 1.0, "autonomous", 0),
-        ("tras-judge", None, 1.0, "autonomous", 0),
-        ("judge", 0.3, 1.0, "autonomous", 0),
-    ],
-)
-def test_updates_are_those_of_students_that_learn_one_by_one(
-    windows, recipe, value_weight, critic_rate, judges, tries
-):
-    options = run_options(
-        recipe=recipe,
-        students=2 * len(RECIPES[recipe].roles) if "judge" in recipe else 4,
-        segment=3,
-        episode=EpisodeOptions(mirror=0.5, reverse=0.5, shake=0.05),
-        loss=LossOptions(
-            reinforcement_weight=0.1,
-            value_weight=value_weight,
-            value_students=judges,
-            weight_decay=0.0,
-            tries=tries,
+        ("tras", {}),
+        (
+            "tras",
+            {
+                "loss.value_weight": 0.3,
+                "loss.value_students": "all",
+                "loss.tries": 2,
+                "optimiser.critic_rate": 5.0,
+            },
         ),
-        optimiser=OptimiserOptions(learning_rate=1e-2, scaling="none", updates=8, critic_rate=critic_rate),
-    )
+        ("tras-kd", {"loss.value_students": "all"}),
+        ("tras-kd-gt", {}),
+        ("tras-no-curr", {}),
+        ("tras-judge", {}),
+        ("judge", {"loss.value_weight": 0.3}),
+        ("tras", {"optimiser.scaling": "students"}),
+        ("tras", {"optimiser.decay": "linear"}),
+        ("tras", {"optimiser.decay": "cosine", "optimiser.critic_rate": 5.0}),
+        ("tras", {"optimiser.clip_gradient": 0.5}),
+        ("tras-judge", {"loss.weight_decay": 0.5}),
+        ("tras", {"loss.sigma_gradient": True}),
+        ("tras", {"loss.advantage_gradient": True}),
+        ("tras-kd-gt", {"episode.shake": 0.6}),
+        ("tras-kd-gt", {"episode.shake": 0.6, "loss.clip_targets": False}),
+        ("tras-kd-gt", {"episode.execute": "sample"}),
+        ("tras-judge", {"episode.execute": "sample"}),
+        ("tras", {"episode.start": "teacher"}),
+        ("tras", {"episode.tint": 0.4}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else ",".join(value),
+)
+def test_updates_are_those_of_students_that_learn_one_by_one(windows, recipe, changes):
+    groups = {
+        "episode": EpisodeOptions(mirror=0.5, reverse=0.5, shake=0.05),
+        "loss": LossOptions(reinforcement_weight=0.1, weight_decay=0.0),
+        "optimiser": OptimiserOptions(learning_rate=1e-2, scaling="none", updates=8),
+    }
+    for name, value in changes.items():
+        group, field = name.split(".")
+        groups[group] = dataclasses.replace(groups[group], **{field: value})
+    students = 2 * len(RECIPES[recipe].roles) if "judge" in recipe else 4
+    options = run_options(recipe=recipe, students=students, segment=3, **groups)
     learner, now = made(windows, options)
-    network = first_student(options)
-    plain = [PlainStudent(network, windows, options, s) for s in range(options.students)]
-    critic = set(network.critic.parameters())
-    others = [p for p in network.parameters() if p not in critic]
-    optimiser = torch.optim.RAdam(others, lr=1e-2)
-    judging = torch.optim.RAdam(critic, lr=1e-2 * critic_rate)
+    plain = PlainLearner(windows, options)
     for _ in range(7):
-        noise, noises = learner._noise()
-        network.zero_grad()
-        sum(p.segment(noise[:, s], noises[:, :, s]) for s, p in enumerate(plain)).div(
-            options.students
-        ).backward()
-        optimiser.step()
-        judging.step()
+        plain.update(*learner._noise())
         learner.update()
-        torch.testing.assert_close(now.box, torch.stack([p.box for p in plain]), rtol=1e-4, atol=1e-3)
-    for (name, a), b in zip(learner.student.named_parameters(), network.parameters(), strict=True):
+        torch.testing.assert_close(
+            now.box, torch.stack([p.box for p in plain.students]), rtol=1e-4, atol=1e-3
+        )
+    pairs = zip(learner.student.named_parameters(), plain.network.parameters(), strict=True)
+    for (name, a), b in pairs:
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4, msg=name)
-    assert [c.horizon for c in now.curricula] == [p.curriculum.horizon for p in plain]
+    means = {name: value for name, value in learner.means().items() if name.startswith("loss/")}
+    assert means == pytest.approx(plain.means(), rel=1e-3, abs=1e-3)
+    assert [c.horizon for c in now.curricula] == [p.curriculum.horizon for p in plain.students]
 
 
 def test_frames_without_target_are_in_no_loss(windows):
