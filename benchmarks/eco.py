@@ -1,7 +1,7 @@
 """Hand-crafted ECO on whole OTB sequences: scores over noise seeds, and frames per second on one core.
 
     python benchmarks/eco.py                    # REAL_DATA, or ../shared/data
-    python benchmarks/eco.py DIR --seeds 3 --only Woman David
+    python benchmarks/eco.py DIR --seeds 10 --only Woman David
 
 Prints a markdown table. A score is the mean success over the thresholds 0, 0.05, ..., 1. ECO is chaotic: its
 scores are means over runs with a relative noise of 0.001 on HOG's values, as large as the approximations in
@@ -73,14 +73,14 @@ class Benchmark:
     """Score hand-crafted ECO over noise seeds and measure its speed.
 
     Example:
-        python benchmarks/eco.py ../shared/data --seeds 3
+        python benchmarks/eco.py ../shared/data --seeds 10
     """
 
     data: tyro.conf.Positional[Path] = field(
         default_factory=lambda: Path(os.environ.get("REAL_DATA", "../shared/data"))
     )
     """Folder with otb/ and results/OTB100/ECO/; by default REAL_DATA, or ../shared/data."""
-    seeds: int = 3
+    seeds: int = 10
     """Runs with noise."""
     repeats: int = 2
     """Undisturbed runs, of which the fastest counts."""

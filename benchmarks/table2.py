@@ -1,9 +1,10 @@
 """Table 2 in small: every recipe, several seeds, whole unseen videos; then TRAST, TRASFUST and the value head.
 
 Example:
-    python -m datasets synth data/fresh --videos 40 --seed 8
+    python -m datasets synth data/fresh --videos 40 --seed 8 --turning 0.2
     python -m datasets synth data/judges --videos 20 --seed 9
-    python benchmarks/table2.py data/transfer/P-0.5.h5 --validate synthetic:data/judges --evaluate synthetic:data/fresh
+    python benchmarks/table2.py data/transfer/P-0.5.h5 --validate synthetic:data/judges \
+        --evaluate synthetic:data/fresh --updates 600
 
 Students and settings are small enough for a CPU core (backbone matching from random weights, six CPU minutes a run);
 they are the same for every recipe. What is finished is not run again. Beside each score stand those of a box that

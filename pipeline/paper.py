@@ -13,6 +13,9 @@ ROWS = {"kcf": "K", "mdnet": "M", "eco": "E", "siamrpn": "S", "pool": "P"}
 
 RULE = "KCF, MDNet, ECO, SiamRPN (matched by name) and their pool on GOT-10k's 9,335 training videos"
 
+NETWORKS = "the published ones; here, without `weights`, mdnet and siamrpn are slim ones"
+"""Whose networks stand behind the rows: names alone would suggest that they are the same."""
+
 
 @dataclass(frozen=True)
 class Printed:

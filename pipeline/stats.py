@@ -18,7 +18,7 @@ from datasets.command_line import counted, run_only_command
 from datasets.errors import DataError
 from pipeline import formats, places
 from pipeline.index import Index
-from pipeline.paper import RULE
+from pipeline.paper import NETWORKS, RULE
 from pipeline.params import SelectParams, complaints
 from pipeline.select import Selection, read_selection, read_trajectories, refuse_outdated, select
 from pipeline.table1 import Cell, table1
@@ -209,7 +209,7 @@ def remarks(pool: Pool, *, paper: bool) -> list[str]:
         f"Absent frames: {selection.params.absent}. Videos that change if {other}, by β: {changed}.",
         f"Failed trajectories: {failed}.",
     ]
-    return [*lines, f"paper: {RULE}."] if paper else lines
+    return [*lines, f"paper: {RULE}.", f"Its networks: {NETWORKS}."] if paper else lines
 
 
 def report_failures(pool: Pool) -> None:

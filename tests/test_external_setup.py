@@ -108,13 +108,18 @@ def test_a_wrong_name_or_option(use, change, error, said, pytracking_root, netwo
             "import os\nos._exit(7)\n",
             "ended with exit code 7 while it was",
         ),
+        ("pysot/core/config.py", "1 / 0\n", "ZeroDivisionError: division by zero (pysot/core/config.py"),
+        ("pysot/models/model_builder.py", "import pysot.old\n", "made for pysot at commit d04028f"),
     ],
 )
-def test_a_checkout_that_cannot_be_imported(file, text, said, networks, tmp_path):
-    root = fake_checkouts.write(fake_checkouts.PYTRACKING | {file: text}, tmp_path / "checkout")
+def test_a_checkout_that_cannot_be_imported(file, text, said, networks, pysot_weights, tmp_path):
+    pysot = file.startswith("pysot")
+    files = fake_checkouts.PYSOT if pysot else fake_checkouts.PYTRACKING
+    root = fake_checkouts.write(files | {file: text}, tmp_path / "checkout")
+    use, weights = ("pysot:small", pysot_weights) if pysot else ("pytracking:fake/default", networks)
     before = listing(root)
     with pytest.raises(DataError) as caught:
-        registry.create("pytracking:fake/default", {"checkout": str(root), "weights": str(networks)})
+        registry.create(use, {"checkout": str(root), "weights": str(weights)})
     assert caught.value.path == root
     assert said in str(caught.value)
     if "ended" not in said:

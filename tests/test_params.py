@@ -22,6 +22,9 @@ def test_the_projects_own_file_is_valid_and_spells_out_the_defaults():
     bare = Params.model_validate({"dataset": own.dataset.model_dump(), "teachers": {"kcf": {}}})
     for section in ("track", "select", "pack", "executor"):
         assert getattr(own, section) == getattr(bare, section), section
+    assert [(name, teacher.use, teacher.options) for name, teacher in own.teachers.items()] == [
+        (name, name, {}) for name in ("kcf", "mdnet", "eco", "siamrpn")
+    ]
 
 
 def test_pixels_are_packed_as_the_format_measured_best():
