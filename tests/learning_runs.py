@@ -62,8 +62,8 @@ def same(a, b):
     return all(torch.equal(a[k], b[k]) for k in a)
 
 
-def command(sample, out, updates=8):
-    """What `run_options` says, for a process of its own."""
+def command(sample, out, updates=8, **changes):
+    """What `run_options` says, for a process of its own; changes as `log__every=1`."""
     words = [sys.executable, "-m", "trainer", "--data", str(sample), "--out", str(out)]
     for name, value in {
         "students": 4,
@@ -85,6 +85,7 @@ def command(sample, out, updates=8):
         "machine.threads": 1,
         "log.every": 4,
         "log.checkpoint": 2,
+        **{name.replace("__", "."): value for name, value in changes.items()},
     }.items():
         words += [f"--{name}", str(value)]
     return words

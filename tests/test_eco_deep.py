@@ -47,7 +47,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-FRAMES, BOXES = sequence(13)
+FRAMES, BOXES = sequence(20)
 TASK = Task("video", 13)
 
 
@@ -72,9 +72,9 @@ def test_boxes_equal_upstreams(checkpoint: Path):
     for frame in FRAMES[1:]:
         boxes.append(teacher.track(frame))
         scores.append(teacher.score)
-    # The filter learns in frame 10, so frames 11 and 12 depend on that too.
-    np.testing.assert_allclose(boxes, GOLDEN["boxes"][:12], atol=1e-3, rtol=0)
-    np.testing.assert_allclose(scores, GOLDEN["scores"][:12], atol=1e-3, rtol=0)
+    # The filter learns in frame 10, so later frames depend on that too.
+    np.testing.assert_allclose(boxes, GOLDEN["boxes"][:19], atol=1e-3, rtol=0)
+    np.testing.assert_allclose(scores, GOLDEN["scores"][:19], atol=1e-3, rtol=0)
 
 
 def test_follows_the_target_with_the_published_division_and_dropout(alone: Floats):

@@ -2,16 +2,22 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
+import torch
+from conftest import REPOSITORY
 from evaluation_samples import run
 
 from datasets.errors import DataError
 from datasets.results import write_results
 from teachers import registry
 from trainer.evaluate.tracker_spec import Defaults, parse_trackers, read_trackers
+from trainer.student import Student, StudentOptions, save_student
 
 
 @pytest.mark.parametrize(
@@ -109,6 +115,55 @@ def test_what_a_tracker_was_made_with_knows_its_files(tmp_path):
     assert spec.recipe() == before
     write_results(tmp_path / "results", "ECO", "v", [[1, 2, 3, 5]])
     assert spec.recipe() != before
+
+
+def wider(path):
+    """A student's file whose tensors are not of the size that it says."""
+    narrow, wide = (Student(StudentOptions(backbone="tiny", width=w, crop_size=32)) for w in (8, 16))
+    wide.options = narrow.options
+    save_student(path, wide)
+
+
+def others(path):
+    """A network of somebody else's."""
+    state = torch.nn.Conv2d(3, 4, 3).state_dict()
+    torch.save(state, path) if path.suffix == ".pth" else safetensors.torch.save_file(state, path)
+
+
+@pytest.mark.parametrize(
+    ("write", "name", "words"),
+    [
+        (wider, "w.safetensors", "does not fit Student"),
+        (others, "w.safetensors", "does not say which student it holds"),
+        (others, "w.pth", "no checkpoint of the paper's authors"),
+    ],
+)
+@pytest.mark.parametrize("tracker", ["tras", "trasfust"])
+def test_weights_of_another_network_are_one_sentence(small_videos, tmp_path, write, name, words, tracker):
+    write(tmp_path / name)
+    code, out, err = run(
+        tracker=(tracker,),
+        weights=tmp_path / name,
+        teachers=("mosse",) if tracker == "trasfust" else (),
+        dataset=(f"synthetic:{small_videos}",),
+        out=tmp_path / "out",
+        workers=1,
+    )
+    assert (code, out) == (2, "")
+    assert err.startswith(f"evaluate: {tmp_path / name}: ") and words in err and err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_weights_of_another_network_are_one_sentence_of_several_processes(small_videos, tmp_path):
+    wider(tmp_path / "w.safetensors")
+    command = [sys.executable, "-m", "trainer.evaluate", "--tracker", "tras", "--workers", "2"]
+    command += ["--weights", str(tmp_path / "w.safetensors"), "--dataset", f"synthetic:{small_videos}"]
+    command += ["--out", str(tmp_path / "out")]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    said = f"python -m trainer.evaluate: {tmp_path / 'w.safetensors'}: this checkpoint does not fit Student"
+    assert done.stderr.startswith(said) and done.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
 
 
 class Weighted:

@@ -1,17 +1,20 @@
-"""Runs that end early go on to the same bits: killed at any update, by Ctrl-C, by kill -9."""
+"""Runs that end early go on to the same bits: killed at any update, by Ctrl-C, SIGTERM, by kill -9."""
 
 import dataclasses
 import json
 import shutil
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
 import torch
 from learning_runs import command, run_options, same, surroundings, weights
 
+from datasets.command_line import run_only_command
 from datasets.errors import DataError
+from trainer.__main__ import Train
 from trainer.checkpoint import load_checkpoint
 from trainer.learner import Learner
 from trainer.options import OptimiserOptions, TrainOptions
@@ -111,6 +114,59 @@ def test_ctrl_c_leaves_a_checkpoint_that_goes_on(sample, straight, tmp_path, mon
     load_student(tmp_path / "a/last.safetensors")
     monkeypatch.setattr(Learner, "update", real)
     assert train([sample], tmp_path / "a", TrainOptions(), resume=True).ending == "updates"
+    assert same(weights(tmp_path / "a"), weights(straight))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_command_with_a_checkpoint_that_goes_on(sample, tmp_path, number):
+    out, first = tmp_path / "signalled", 3  # the first validation alone writes a checkpoint
+    words = command(sample, out, 10**6, validation__every=first, log__checkpoint=10**6)
+    with subprocess.Popen(words, env=surroundings(), stderr=subprocess.PIPE, text=True) as running:
+        try:
+            while not (out / "last.pt").exists() and running.poll() is None:
+                time.sleep(0.002)
+            running.send_signal(number)
+            _, errors = running.communicate(timeout=60)
+        finally:
+            running.kill()
+    assert running.returncode == 130, errors
+    made = load_checkpoint(out).learner["updates"]
+    assert f"ended after update {made}: interrupted; --resume goes on" in errors.splitlines()[-1]
+    assert made > first
+    optimiser = OptimiserOptions(learning_rate=1e-2, scaling="none", updates=made + 3)
+    more = TrainOptions(optimiser=OptimiserOptions(updates=made + 3))
+    assert train([sample], out, more, resume=True).updates == made + 3
+    train([sample], tmp_path / "whole", run_options(optimiser=optimiser))
+    assert same(weights(out), weights(tmp_path / "whole"))
+    assert same(weights(out, "best.safetensors"), weights(tmp_path / "whole", "best.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "said"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+)
+def test_a_second_signal_ends_the_command_at_once(
+    sample, straight, tmp_path, monkeypatch, capsys, number, code, said
+):
+    real = Learner.update
+
+    def impatient(self, stop=False):
+        if self.updates == 5:
+            signal.raise_signal(number)
+            signal.raise_signal(number)
+            raise AssertionError("it went on")
+        return real(self, stop)
+
+    monkeypatch.setattr(Learner, "update", impatient)
+    monkeypatch.setattr(sys, "argv", command(sample, tmp_path / "a")[2:])
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
+    try:
+        assert run_only_command(Train, "python -m trainer", pairs=True) == code
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert capsys.readouterr().err.endswith(f"\npython -m trainer: {said}\n")
+    assert load_checkpoint(tmp_path / "a").learner["updates"] == 4
+    monkeypatch.setattr(Learner, "update", real)
+    assert train([sample], tmp_path / "a", TrainOptions(), resume=True).updates == 8
     assert same(weights(tmp_path / "a"), weights(straight))
 
 

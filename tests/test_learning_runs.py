@@ -9,6 +9,7 @@ import pytest
 import torch
 from learning_runs import command, run_options, same, surroundings, weights
 
+from trainer.checkpoint import load_checkpoint
 from trainer.options import LogOptions, MachineOptions, OptimiserOptions, TrainOptions, ValidationOptions
 from trainer.train import BEST, train
 
@@ -82,8 +83,8 @@ def test_a_run_in_mixed_precision_leaves_finite_float32_weights(sample, tmp_path
     assert all(v.dtype == torch.float32 and v.isfinite().all() for v in weights(tmp_path / "a").values())
 
 
-def in_two_processes(words):
-    """Run a command as torchrun would, without its seconds; what each process printed."""
+def in_two_processes(words, code=0):
+    """Run a command as torchrun would, without its seconds, to an exit code; what each process printed."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -99,7 +100,7 @@ def in_two_processes(words):
         for r in range(2)
     ]
     printed = [peer.communicate(timeout=120) for peer in peers]
-    assert [peer.returncode for peer in peers] == [0, 0], printed
+    assert [peer.returncode for peer in peers] == [code, code], printed
     return [out for out, _ in printed]
 
 
@@ -111,10 +112,48 @@ def test_processes_wait_longer_for_each_other_than_a_validation_of_whole_videos_
     assert min(float(out) for out in in_two_processes([sys.executable, "-c", words])) >= 12 * 3600
 
 
-def test_two_processes_learn_what_one_learns(sample, straight, tmp_path):
-    in_two_processes(command(sample, tmp_path / "two"))
-    two, one = weights(tmp_path / "two"), weights(straight)
+@pytest.fixture(scope="module")
+def two(sample, tmp_path_factory):
+    """The folder of two processes' run without interruption."""
+    out = tmp_path_factory.mktemp("two") / "two"
+    in_two_processes(command(sample, out))
+    return out
+
+
+def test_two_processes_learn_what_one_learns(sample, straight, two):
+    both, one = weights(two), weights(straight)
     for name in one:
-        torch.testing.assert_close(two[name], one[name], rtol=1e-3, atol=1e-5, msg=name)
+        torch.testing.assert_close(both[name], one[name], rtol=1e-3, atol=1e-5, msg=name)
     with pytest.raises(ValueError, match="learnt by 2 processes, not 1"):
-        train([sample], tmp_path / "two", TrainOptions(), resume=True)
+        train([sample], two, TrainOptions(), resume=True)
+
+
+INTERRUPTED = """
+import os, signal, sys
+from datasets.command_line import run_only_command
+from trainer.__main__ import Train
+from trainer.learner import Learner
+
+real = Learner.update
+
+def update(self, stop=False):
+    if self.updates == 0 and os.environ["RANK"] == "1":
+        signal.raise_signal(signal.SIGINT)
+    return real(self, stop)
+
+Learner.update = update
+sys.exit(run_only_command(Train, "python -m trainer", pairs=True))
+"""
+
+
+def test_two_processes_of_which_one_is_interrupted_go_on_to_the_same_bits(sample, two, tmp_path):
+    """What validates best comes after the interruption."""
+    out = tmp_path / "parts"
+    words = command(sample, out, log__checkpoint=1000)
+    in_two_processes([sys.executable, "-c", INTERRUPTED, *words[3:]], 130)
+    assert load_checkpoint(out).learner["updates"] == 2
+    assert load_checkpoint(two).standing.best_update > 2
+    in_two_processes([*words, "--resume"])
+    assert load_checkpoint(out).standing == load_checkpoint(two).standing
+    assert same(weights(out), weights(two))
+    assert (out / BEST).read_bytes() == (two / BEST).read_bytes()

@@ -29,8 +29,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
     [
         ("siamrpn_alex_dwxcorr", 19),
         ("dasiamrpn_vot", 19),
-        ("siamrpn_mobilev2_l234_dwxcorr", 6),
-        ("siamrpn_r50_l234_dwxcorr", 2),
+        ("siamrpn_mobilev2_l234_dwxcorr", 19),
+        ("siamrpn_r50_l234_dwxcorr", 19),
     ],
 )
 def test_boxes_equal_upstreams(name: str, count: int, tmp_path: Path):

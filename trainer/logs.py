@@ -40,9 +40,10 @@ class Logs:
             for table in (out / "dvclive").rglob("*.tsv"):  # a header, then a row per step
                 _keep(table, lambda line: line.startswith("step") or int(line.split("\t")[0]) <= updates)
         self._board: Any = board and board.SummaryWriter(str(out / "tensorboard"), purge_step=updates + 1)
-        self._live: Any = live and live.Live(
-            dir=str(out / "dvclive"), resume=updates > 0, dvcyaml=str(out / "dvclive" / "dvc.yaml")
-        )
+        files = out / "dvclive" / "dvc.yaml"
+        if live is not None:
+            files.unlink(missing_ok=True)  # DVCLive would name its files in it once more
+        self._live: Any = live and live.Live(dir=str(out / "dvclive"), resume=updates > 0, dvcyaml=str(files))
         if self._live is not None:
             self._live.log_params(dict(params))
 
@@ -62,6 +63,11 @@ class Logs:
             for name, value in values.items():
                 self._live.log_metric(name, value)
             self._live.make_summary()
+
+    def flush(self) -> None:
+        """Write out what TensorBoard's writer holds back for minutes: a checkpoint's run goes on behind it."""
+        if self._board is not None:
+            self._board.flush()
 
     def close(self) -> None:
         """Write out what is buffered."""

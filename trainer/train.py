@@ -246,6 +246,7 @@ class _Run:
         self._learner.check()
         interactions = self._processes.gather(self._interactions.state())
         if self._processes.first:
+            self._logs.flush()
             self._save_student(LAST)
             if not len(self._held_out):  # nothing chooses others
                 self._save_student(BEST)
