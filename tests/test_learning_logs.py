@@ -11,7 +11,6 @@ import torch
 import yaml
 from learning_runs import run_options
 
-from trainer.checkpoint import Checkpoint
 from trainer.learner import Learner
 from trainer.options import LogOptions, TrainOptions
 from trainer.train import train
@@ -55,21 +54,27 @@ def test_tensorboard_shows_every_value_once(sample, tmp_path):
     assert found == values
 
 
-def test_a_checkpoint_holds_back_no_value(sample, tmp_path, monkeypatch):
-    """A killed process closes nothing."""
+DIES = """
+import os, sys
+from pathlib import Path
+from trainer.logs import Logs
+from trainer.options import LogOptions
+
+logs = Logs(Path(sys.argv[1]), LogOptions(tensorboard=True), 0, {})
+for update in range(500):
+    logs.write(update, {"loss/value": 0.5})
+logs.flush()
+os._exit(9)
+"""
+
+
+def test_what_a_killed_run_had_flushed_can_be_read(tmp_path):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    found, real = [], Checkpoint.save
-
-    def save(self, out):
-        events = EventAccumulator(str(out / "tensorboard")).Reload()
-        found.append([e.step for e in events.Scalars("loss/value")])
-        real(self, out)
-
-    monkeypatch.setattr(Checkpoint, "save", save)
-    train([sample], tmp_path / "a", run_options(log=LogOptions(every=1, checkpoint=4, tensorboard=True)))
-    assert found[-1] == list(range(1, UPDATES + 1))
+    assert subprocess.run([sys.executable, "-c", DIES, str(tmp_path)], check=False).returncode == 9
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert len(events.Scalars("loss/value")) == 500
 
 
 def dvc(folder, *words):

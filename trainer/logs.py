@@ -65,7 +65,7 @@ class Logs:
             self._live.make_summary()
 
     def flush(self) -> None:
-        """Write out what TensorBoard's writer holds back for minutes: a checkpoint's run goes on behind it."""
+        """Write out what is in the queue of TensorBoard's writer: a run that is killed goes on from its checkpoint."""
         if self._board is not None:
             self._board.flush()
 
