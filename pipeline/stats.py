@@ -209,7 +209,11 @@ def remarks(pool: Pool, *, paper: bool) -> list[str]:
         f"Absent frames: {selection.params.absent}. Videos that change if {other}, by β: {changed}.",
         f"Failed trajectories: {failed}.",
     ]
-    return [*lines, f"paper: {RULE}.", f"Its networks: {NETWORKS}."] if paper else lines
+    if paper:
+        lines.append(f"paper: {RULE}.")
+        if {"mdnet", "siamrpn"} & set(pool.trajectories):
+            lines.append(f"Its networks: {NETWORKS}.")
+    return lines
 
 
 def report_failures(pool: Pool) -> None:

@@ -16,7 +16,7 @@ from stats_samples import params, small_pool, stats_process
 
 from pipeline import formats, places, tables
 from pipeline.select import select
-from pipeline.stats import Command, Pool, tracked_pool
+from pipeline.stats import Command, Pool, remarks, tracked_pool
 from pipeline.trajectories import Trajectories
 
 # A small run of the pipeline, written where `dvc repro` writes.
@@ -66,6 +66,13 @@ def test_table_tells_what_matters(tracked: Path, capsys: pytest.CaptureFixture[s
     assert "Absent frames: fail. Videos that change if ignored, by β: 0.5: 1, 0.6: 1." in text
     assert "Failed trajectories: kcf 1, csrt 1." in text
     assert re.search(r"^  paper +1884 0\.798 +9225 +1097 0\.836 +5349$", text, re.M)
+
+
+def test_table_tells_whose_networks_stand_beside_the_papers(tracked: Path) -> None:
+    pool = tracked_pool()
+    slim = dataclasses.replace(pool, trajectories={"mdnet": pool.trajectories["kcf"]})
+    said = ["slim" in "".join(remarks(each, paper=paper)) for each in (pool, slim) for paper in (False, True)]
+    assert said == [False, False, False, True]
 
 
 def test_failures_are_named_on_stderr(tracked: Path, capsys: pytest.CaptureFixture[str]) -> None:
