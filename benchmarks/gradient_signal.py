@@ -145,9 +145,7 @@ class Command:
         with ExitStack() as stack:
             windows = open_windows([self.data])
             stack.callback(windows.close)
-            reader = stack.enter_context(
-                Reader(options.episode, windows, options.seed, options.students, 2, device)
-            )
+            reader = stack.enter_context(Reader(options, windows, device))
             numbers = list(range(options.students))
             grows, width = [True] * len(numbers), student.options.width
             now = Interactions(options, reader, numbers, windows.length, width, grows, device)

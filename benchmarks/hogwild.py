@@ -149,7 +149,7 @@ class Independent:
         self.episode += 1
         o = self.options
         drawn = episodes.plan(o.episode, self.windows, o.seed, self.number, self.episode, o.students)
-        clip = episodes.load(self.windows, drawn, self.windows.length, o.episode, self.device)
+        clip = episodes.load(self.windows, drawn, self.windows.length, o, self.device)
         self.images, self.t, self.box = clip.images, 1, clip.first[:4].to(self.device)
         self.places, self.sizes = clip.rows.windows.to(self.device), clip.rows.sizes.to(self.device)
         self.truth, self.target = clip.rows.truth.to(self.device), clip.rows.target.to(self.device)
@@ -160,7 +160,7 @@ class Independent:
         """What the network makes of the state s_t."""
         around = seen_box(self.box, *self.sizes[self.t])[None].expand(2, 4)
         pair = slice(self.t - 1, self.t + 1)
-        size, context = self.options.student.crop_size, self.options.episode.context
+        size, context = self.options.student.crop_size, self.options.student.context
         crops = crop_batch(
             self.images[pair], self.places[pair], self.sizes[pair], around, size, context, self.device
         )
@@ -184,7 +184,7 @@ class Independent:
             sample = (mean + sigma * torch.randn_like(sigma)).detach()
             taken = mean.detach() if self.distils else sample
             size = self.sizes[self.t]
-            self.box = clip_box(transition(taken.clamp(-1, 1), self.box), size[0], size[1])
+            self.box = clip_box(transition(taken.clamp(-1, 1), self.box), *size, o.student.smallest_box)
             gained = reward(overlap(self.box, self.truth[self.t]))
             teachers = reward(overlap(self.target[self.t], self.truth[self.t]))
             ended = self.t + 1 == self.windows.length

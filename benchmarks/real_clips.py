@@ -7,7 +7,8 @@ Example:
         --validate synthetic:data/judges --updates 600 --rate 1e-3
 
 Clips are called SEQUENCE_NUMBER, and all clips of a sequence fall into one fold. Of every fold a student learns from
-the others, so that every clip is tracked by one that has seen nothing of its sequence. Transfer sets come from the
+the others, so that every clip is tracked by one that has seen nothing of its sequence; with `--deal clips` clips are
+dealt one by one, and a student may have seen other clips of the target that it tracks. Transfer sets come from the
 four teachers of the embedded default, run live by the pipeline, each clip once. `--first` names students that have
 learned already (those of `table2.py`, RUNS/RECIPE-SEED/best.safetensors), from which learning goes on; without it they
 begin from random weights. What is finished is not run again. Beside the scores stand those of the students before, of
@@ -20,6 +21,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import tyro
 from scratch_project import DVC, ENVIRONMENT, make, own_params
@@ -55,7 +57,10 @@ class Command:
     """Where sets, runs and results are kept."""
 
     folds: int = 4
-    """Into how many parts the sequences are dealt."""
+    """Into how many parts the clips are dealt."""
+
+    deal: Literal["sequences", "clips"] = "sequences"
+    """What stays together: all clips of a sequence, or nothing."""
 
     recipe: RecipeName = "tras-kd"
     """Of the students."""
@@ -72,11 +77,14 @@ class Command:
     def run(self) -> int:
         """Print a Markdown table of average overlaps."""
         names = open_dataset(self.dataset).names
-        sequences = sorted({name.rpartition("_")[0] for name in names})
+        together = [name.rpartition("_")[0] if self.deal == "sequences" else name for name in names]
+        order = sorted(set(together))
         rows: dict[str, list[tuple[float, int]]] = {}
         for fold in range(self.folds):
-            tracked = [n for n in names if sequences.index(n.rpartition("_")[0]) % self.folds == fold]
-            folder = (self.out / f"fold{fold}").resolve()
+            tracked = [
+                n for n, key in zip(names, together, strict=True) if order.index(key) % self.folds == fold
+            ]
+            folder = (self.out / f"{self.deal}{fold}").resolve()
             folder.mkdir(parents=True, exist_ok=True)
             others = folder / "others.txt"
             others.write_text("\n".join(n for n in names if n not in tracked) + "\n")

@@ -28,9 +28,9 @@ from rich.console import Console
 from rich.table import Table
 
 from datasets.boxes import Boxes, centres, is_valid
+from datasets.images import decode_jpeg, read_with_content
 from datasets.transfer.crop import crop_region
 from datasets.transfer.encoding import Encoding, encode_video
-from datasets.transfer.jpeg import decode, read_image
 from datasets.video import Video, absence
 
 
@@ -97,7 +97,7 @@ def measure(
     errors, left = [], []
     for t, source in enumerate(sources):
         height, width = source.shape[:2]
-        stored = decode(files[t])
+        stored = decode_jpeg(files[t], "RGB")
         for at in (max(t - 1, 0), t):
             if not is_valid(video.ground_truth[at]):
                 continue
@@ -120,7 +120,7 @@ def measure(
 def _decode_all(files: Sequence[bytes]) -> float:
     start = time.perf_counter()
     for file in files:
-        decode(file)
+        decode_jpeg(file, "RGB")
     return time.perf_counter() - start
 
 
@@ -128,7 +128,7 @@ def rows(a: Fidelity) -> Iterator[dict]:
     """One row per setting and target size."""
     paths = sorted(a.folder.glob("*.jpg"))[: a.frames]
     own = np.loadtxt(a.folder / "groundtruth.txt", delimiter=",", dtype=np.float32)[: a.frames]
-    sources = [read_image(path)[1] for path in paths]
+    sources = [read_with_content(path)[1] for path in paths]
     image = (sources[0].shape[1], sources[0].shape[0])
     for size, sigma in product(a.target, a.sigma):
         truth = (

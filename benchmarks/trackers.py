@@ -29,8 +29,9 @@ import torch
 import tyro
 
 from datasets.results import write_results
+from teachers import pool
 from teachers.base import Box, Image, Task, Teacher
-from trainer import pool, winograd
+from trainer import winograd
 from trainer.backbones import BackboneName
 from trainer.crops import crop_batch
 from trainer.mdp import clip_box, transition

@@ -168,9 +168,7 @@ def together(data: Path, options: TrainOptions, updates: int, warm_up: int, shar
             spent = clock(device)
         share = options.students // processes.count
         numbers = list(range(processes.rank * share, (processes.rank + 1) * share))
-        reader = stack.enter_context(
-            Reader(options.episode, windows, options.seed, options.students, options.machine.readers, device)
-        )
+        reader = stack.enter_context(Reader(options, windows, device))
         student = first_student(options).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         width = options.student.width
         now = Interactions(options, reader, numbers, windows.length, width, [False] * len(numbers), device)

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import tyro
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from datasets.audit import KINDS, Defect, DefectKind, audit
 from datasets.command_line import counted, progress
@@ -72,7 +72,7 @@ def _print_table(defects: list[Defect], counts: Counter[DefectKind], spec: str, 
     if not defects:
         console.print(f"{spec}: {counted(videos, 'video')}, no defect", highlight=False)
         return
-    table = Table("video", "kind", "what was found")
+    table = Table("video", "kind", Column("what was found", overflow="fold"))
     for defect in defects:
         table.add_row(defect.video, defect.kind, defect.detail)
     console.print(table)

@@ -10,6 +10,8 @@ import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, Protocol, TextIO, Union
 
@@ -163,7 +165,28 @@ def _parsed(
     except ValueError as error:  # what tyro does not report itself: options that do not go together
         print(f"{prog}: {error}", file=sys.stderr)
         raise SystemExit(2) from None
-    return parsed
+    command: Command = _at_home(parsed, prog)
+    return command
+
+
+def _at_home(value: Any, prog: str) -> Any:  # noqa: ANN401  # options, and whatever they hold
+    """Options with `~` in their paths replaced by the home folder: shells do it only where a word begins with it."""
+    if isinstance(value, Path):
+        try:
+            return value.expanduser()
+        except RuntimeError as error:  # ~NAME of nobody
+            print(f"{prog}: {value}: {error} Write the folder in full.", file=sys.stderr)
+            raise SystemExit(2) from None
+    if isinstance(value, tuple):
+        return tuple(_at_home(inner, prog) for inner in value)
+    if is_dataclass(value) and not isinstance(value, type):
+        changed = {}
+        for f in fields(value):
+            old = getattr(value, f.name)
+            if (new := _at_home(old, prog)) != old:
+                changed[f.name] = new
+        return replace(value, **changed) if changed else value
+    return value
 
 
 def _abandon_stdout() -> int:

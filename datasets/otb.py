@@ -3,6 +3,7 @@
     ROOT/Basketball/img/0001.jpg
     ROOT/Basketball/groundtruth_rect.txt         x,y,w,h per line, 1-based; commas, tabs or spaces
     ROOT/Jogging/groundtruth_rect.{1,2}.txt      two targets: the videos Jogging-1 and Jogging-2
+    ROOT/Jogging-2/groundtruth_rect.2.txt        a folder for each of them, as pysot's users have it: its own target
 
 Boxes become 0-based. Where images and boxes differ in number, the frames are those that the benchmark itself
 uses (its configuration of sequences, below), with a note. Tiger1 keeps its 354 frames: the benchmark's own
@@ -48,7 +49,9 @@ class Otb(FolderDataset):
         self._annotation: dict[str, tuple[str, str]] = {}
         for folder in sorted(p for p in root.iterdir() if p.is_dir()):
             for name, file in _targets(folder):
-                self._annotation[name] = (folder.name, file)
+                # A copy of a folder with both targets, beside one for each: the copies are these targets.
+                if name not in self._annotation or name == folder.name:
+                    self._annotation[name] = (folder.name, file)
         if not self._annotation:
             below = next((p.parent.parent for p in sorted(root.glob("*/*/groundtruth_rect*.txt"))), None)
             remedy = (
@@ -78,6 +81,9 @@ def _targets(folder: Path) -> list[tuple[str, str]]:
     """Names and annotation files of a folder's targets; images alone are a video that cannot be read."""
     files = sorted(p.name for p in folder.glob("groundtruth_rect*.txt"))
     numbered = [(match.group(1), file) for file in files if (match := _TARGET.fullmatch(file))]
+    own = [(folder.name, file) for number, file in numbered if folder.name.endswith(f"-{number}")]
+    if own:
+        return own
     # The benchmark's Human4 has an empty groundtruth_rect.1.txt: its only target is Human4-2.
     targets = [
         (f"{folder.name}-{number}", file) for number, file in numbered if read_bytes(folder / file).strip()

@@ -7,8 +7,9 @@ parser of `datasets.rows` then finds the words for what is wrong, or reads the u
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from datasets.compiled import compiled_like_python
 
 _POWERS = 10.0 ** np.arange(23)  # all of them exact in float64
 _EXACT_DIGITS = np.uint64(2**53)
@@ -17,7 +18,7 @@ NEWLINE, RETURN, TAB, SPACE, COMMA = 10, 13, 9, 32, 44
 PLUS, MINUS, POINT, ZERO, NINE = 43, 45, 46, 48, 57
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator,unused-ignore]  # numba has no types
+@compiled_like_python
 def parse(data: NDArray[np.uint8], out: NDArray[np.float32], origin: float) -> int:
     """Parse the text `data` into the rows of `out`, each of out.shape[1] numbers.
 
@@ -129,7 +130,7 @@ def parse(data: NDArray[np.uint8], out: NDArray[np.float32], origin: float) -> i
         row += 1
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator,unused-ignore]  # numba has no types
+@compiled_like_python
 def parse_files(
     data: NDArray[np.uint8],
     ends: NDArray[np.int64],

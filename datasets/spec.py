@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 from datasets.annotations import Annotations
-from datasets.errors import DataError
+from datasets.errors import DataError, DataWarning
 from datasets.folder_dataset import FolderDataset, contents
 from datasets.got10k import Got10k
 from datasets.lasot import Lasot
@@ -117,3 +118,11 @@ def open_dataset(spec: str, exclude: Path | None = None) -> VideoDataset:
     if exclude is not None:
         dataset.exclude(exclude)
     return dataset
+
+
+@lru_cache(maxsize=2)
+def opened(spec: str, exclude: Path | None) -> VideoDataset:
+    """A dataset, opened once in a worker process; whoever started the run has shown its warnings."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        return open_dataset(spec, exclude)

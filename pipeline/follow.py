@@ -23,13 +23,13 @@ from datasets.video import Video
 from pipeline.source import read_unchanged
 from pipeline.trajectories import Status, Trajectory
 from teachers import registry
-from teachers.base import Box, Image, Task, Teacher, TeacherError, checked_box
+from teachers.base import BatchTeacher, Box, Image, Task, Teacher, TeacherError, checked_box
 
 AHEAD = 4
 """Frames decoded before the tracker asks for them: enough to hide the decoder, few enough to waste little when the
 video is abandoned."""
 
-Made = TypeVar("Made")
+Made = TypeVar("Made", bound=Teacher | BatchTeacher)
 
 
 @dataclass(frozen=True)
@@ -90,12 +90,16 @@ def failure(message: str) -> Trajectory:
 
 
 def _teacher_of(job: Job) -> Teacher:
-    """The job's teacher.
+    """The job's teacher; TeacherError as `same_version`."""
+    return same_version(_teacher(job.use, job.options), job)
+
+
+def same_version(teacher: Made, job: Job) -> Made:
+    """The teacher, if it is the one that the run began with: its boxes stand beside that one's.
 
     Raises:
-        TeacherError: If it is not the one that the run began with: its boxes would stand beside those of another.
+        TeacherError: If it is another.
     """
-    teacher = _teacher(job.use, job.options)
     if job.version is not None and teacher.version != job.version:
         raise TeacherError(
             f"{job.use} is not what it was when the run began (version {job.version}, here {teacher.version}): its "

@@ -8,6 +8,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from datasets.markup import latex, markdown
 from pipeline.paper import Printed, paper_cells
 from pipeline.table1 import POOL, Cell
 
@@ -84,7 +85,7 @@ def as_markdown(cells: Sequence[Cell], *, paper: bool = False) -> str:
     lines.append("|:--|" + "--:|" * 3 * len(header))
     for row in rows:
         values = " | ".join(" | ".join(_numbers(cell)) for cell in row.cells)
-        lines.append(f"| {_escaped(row.name, _MARKDOWN)} | {values} |")
+        lines.append(f"| {markdown(row.name)} | {values} |")
     return "\n".join(lines) + "\n"
 
 
@@ -104,7 +105,7 @@ def as_latex(cells: Sequence[Cell], *, paper: bool = False) -> str:
     ]
     for row in rows:
         values = " & ".join(" & ".join(_numbers(cell)) for cell in row.cells)
-        name = "\\quad paper" if row.paper else _escaped(row.name, _LATEX)
+        name = "\\quad paper" if row.paper else latex(row.name)
         lines.append(f"{name} & {values} \\\\")
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}"]) + "\n"
 
@@ -172,15 +173,6 @@ def _numbers(cell: Cell | Printed | None) -> list[str]:
 
 def _aligned(values: Sequence[str], widths: Sequence[int]) -> str:
     return " ".join(value.rjust(width) for value, width in zip(values, widths, strict=True))
-
-
-_MARKDOWN = {character: f"\\{character}" for character in "\\`*_{}[]<>#|~"}
-_LATEX = {character: f"\\{character}" for character in "&%$#_{}"}
-_LATEX |= {"~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "\\": "\\textbackslash{}", "–": "--"}
-
-
-def _escaped(text: str, table: dict[str, str]) -> str:
-    return "".join(table.get(character, character) for character in text)
 
 
 FORMATS: dict[str, Callable[..., str]] = {

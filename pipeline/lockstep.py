@@ -21,7 +21,7 @@ from typing import cast
 
 from datasets.images import read_image
 from datasets.video import Video
-from pipeline.follow import Job, Outcome, Pursuit, attempted, built, decoded_ahead
+from pipeline.follow import Job, Outcome, Pursuit, attempted, built, decoded_ahead, same_version
 from pipeline.plan import Plan
 from pipeline.trajectories import Trajectory
 from teachers import registry
@@ -30,6 +30,8 @@ from teachers.base import BatchTeacher, Image, Preparing, TeacherError
 AHEAD = 2
 """Frames of each video decoded before they are asked for: a step takes one of each, and hundreds of videos' images
 take memory."""
+
+_MORE = "Free memory there, or set the teacher's device to cpu, and run the stage again"
 
 _LOG = logging.getLogger(__name__)
 
@@ -149,7 +151,8 @@ class Lockstep:
         while (entry := self._next()) is not None:
             slot = next(s for s in range(self.slots) if s not in self._busy)
             self._busy[slot] = entry
-            self._teacher = self._teacher or self._built()
+            if self._teacher is None:
+                self._teacher = self._built()
             try:
                 box = self._teacher.start(slot, entry.image, entry.pursuit.first, entry.pursuit.task)
             except Exception as error:  # noqa: BLE001 - a third party's teacher: this video's failure
@@ -220,7 +223,9 @@ class Lockstep:
         """Go on with half as many videos, from their beginnings, with a new teacher."""
         if len(self._busy) == 1:
             (slot,) = self._busy
-            self._end(slot, TeacherError(f"the device has no memory for this video, even alone: {reason}"))
+            self._end(
+                slot, TeacherError(f"the device has no memory for this video, even alone: {reason}. {_MORE}")
+            )
         else:
             self.slots = len(self._busy) // 2
             _LOG.warning(
@@ -255,12 +260,12 @@ class Lockstep:
                     raise
                 reason = str(error)
             if self.slots == 1:
-                raise TeacherError(f"the device has no memory for this teacher: {reason}")
+                raise TeacherError(f"the device has no memory for this teacher: {reason}. {_MORE}")
             self.slots //= 2
             _LOG.warning("no memory for a teacher of so many videos; going on with %d", self.slots)
 
 
-_CURRENT: dict[tuple[str, str, Plan], Lockstep] = {}
+_CURRENT: dict[tuple[str, str, int | None, Plan], Lockstep] = {}
 """This process's `Lockstep`: one, because a second one's network would take the device's memory."""
 
 _CURRENT_LOCK = threading.Lock()
@@ -268,7 +273,7 @@ _CURRENT_LOCK = threading.Lock()
 
 def _lockstep(job: Job, plan: Plan) -> Lockstep:
     """This process's `Lockstep` for a teacher, made when it is first asked for."""
-    key = (job.use, job.options, plan)
+    key = (job.use, job.options, job.version, plan)
     with _CURRENT_LOCK:
         if key not in _CURRENT:
             options = json.loads(job.options)
@@ -276,7 +281,9 @@ def _lockstep(job: Job, plan: Plan) -> Lockstep:
                 options["device"] = plan.devices[_worker_number() % len(plan.devices)]
             _CURRENT.clear()
             _CURRENT[key] = Lockstep(
-                lambda slots: built(registry.create_batch, job.use, options, slots), plan.slots, plan.decoders
+                lambda slots: same_version(built(registry.create_batch, job.use, options, slots), job),
+                plan.slots,
+                plan.decoders,
             )
         return _CURRENT[key]
 

@@ -14,7 +14,8 @@ import numpy as np
 from datasets import open_dataset
 from datasets.boxes import Boxes, is_valid, overlap
 from datasets.errors import DataError
-from datasets.results import ResultsFolder
+from datasets.got10k import WITHHELD
+from datasets.results import MissingResultError, ResultsFolder
 from datasets.spec import parse_spec
 from pipeline.index import Index
 from pipeline.table1 import POOL
@@ -47,6 +48,10 @@ def read_results(
         raise DataError(
             parse_spec(dataset).root, "there are no videos", "Check the dataset's root, split and --exclude"
         )
+    if all(WITHHELD in video.notes for video in videos):
+        remedy = "Name another split or dataset"
+        problem = "its ground truth is withheld: nothing can be told of results"
+        raise DataError(parse_spec(dataset).root, problem, remedy)
     index = Index.of(dataset, videos)
     folder = ResultsFolder(results, kind=parse_spec(dataset).kind)
     lengths = index.lengths.tolist()
@@ -56,7 +61,12 @@ def read_results(
             raise DataError(
                 results / name, f"{POOL!r} is what the pool of all teachers is called", "Rename it"
             )
-        pool[name] = _trajectories(name, index, folder.read_all(name, index.names, lengths))
+        found = folder.read_all(name, index.names, lengths)
+        if all(isinstance(result, MissingResultError) for result in found):
+            problem = f"{name} has a result for none of the {len(index)} videos, such as {index.names[0]}"
+            remedy = f"Name the results that trackers had on {dataset}, or --teachers that have some"
+            raise DataError(results, problem, remedy)
+        pool[name] = _trajectories(name, index, found)
     return index, pool
 
 

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 
-from datasets import open_dataset
-from datasets.errors import DataError, DataWarning
-from datasets.video import Video, VideoDataset
+from datasets.errors import DataError
+from datasets.spec import opened
+from datasets.video import Video
 
 _REMEDY = "Run `dvc repro --force index`, then `dvc repro`"
-
-
-@lru_cache(maxsize=2)
-def opened(spec: str, exclude: Path | None) -> VideoDataset:
-    """A dataset, opened once per process; `index` has shown its warnings."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DataWarning)
-        return open_dataset(spec, exclude)
 
 
 def read_annotations(

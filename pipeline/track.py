@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -31,6 +31,7 @@ from pipeline.params import ExecutorParams, Params, TeacherParams, read_params
 from pipeline.plan import Plan, planned
 from pipeline.trajectories import Status, Trajectories
 from teachers import registry
+from teachers.named_files import content_digest, files_of
 
 IN_PROCESS = ExecutorParams.model_validate({"workers": 1})
 
@@ -62,9 +63,7 @@ def track(name: str, params: Params, index: Index) -> Trajectories:
     stop_below = params.track.stop_below
     done: dict[str, Outcome] = {}
     digests = dict(zip(index.names, index.digests, strict=True))
-    with Journal.opened(
-        places.JOURNAL / f"{name}.sqlite", recipe(wanted, teacher.version, options)
-    ) as journal:
+    with Journal.opened(places.JOURNAL / f"{name}.sqlite", recipe(wanted, teacher.version)) as journal:
         journal.forget_failures()
         # A recorded teacher's folder may have changed since, and reading it again costs nothing.
         if teacher.needs_images:
@@ -89,7 +88,7 @@ def track(name: str, params: Params, index: Index) -> Trajectories:
         ]
         if jobs:
             # A disk that is not mounted would fail every video, and DVC take that for the teacher's result.
-            # Anew, for `source.opened` would not see that it went.
+            # Anew, for `datasets.spec.opened` would not see that it went.
             open_dataset(index.spec, params.dataset.exclude)
         weights = [int(index.lengths[v]) for v in missing]
         # Without images there is nothing to share out: starting processes would take longer than the work.
@@ -120,23 +119,23 @@ def outcomes(
             yield jobs[number], outcome
 
 
-def recipe(wanted: TeacherParams, version: int, options: Mapping[str, object]) -> str:
+def recipe(wanted: TeacherParams, version: int) -> str:
     """Digest of all that a teacher's boxes depend on beside the video: tracker, version, options, files named there.
+
+    Of files, also those of teachers beside a student, the content counts; where the folder of checkpoints is does not,
+    nor which of several GPUs the device is.
 
     Args:
         wanted: The teacher as params.yaml has it.
         version: Of its boxes.
-        options: Its options with the paths of checkpoints, which `registry.completed_options` gave. Their content
-            counts; where the folder of checkpoints is does not, nor which of several GPUs the device is.
     """
     told = dict(wanted.options)
     if str(told.get("device", "")).startswith("cuda:"):
         told["device"] = "cuda"
     h = blake3(f"{wanted.use}\0{version}\0".encode())
     h.update(json.dumps(told, sort_keys=True, default=str).encode())
-    for _, value in sorted(options.items()):
-        if isinstance(value, str) and Path(value).is_file():
-            h.update_mmap(value)
+    for digest in sorted(map(content_digest, files_of(wanted.use, wanted.options))):
+        h.update(digest.encode())
     return h.hexdigest(length=16)
 
 

@@ -30,7 +30,7 @@ class TeacherError(RuntimeError):
     """A teacher cannot track this video: the video fails, the run goes on."""
 
 
-class MissingResultError(TeacherError):
+class NoRecordingError(TeacherError):
     """A recorded teacher has no (usable) result for this video."""
 
 

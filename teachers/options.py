@@ -11,13 +11,17 @@ from __future__ import annotations
 import difflib
 import inspect
 import json
+import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
+import yaml
 from pydantic import TypeAdapter, ValidationError
+
+from datasets.strict_yaml import RepeatedKeyError, parse_yaml
 
 Factory = Callable[..., Any]
 """Builds a teacher from its options, given by keyword."""
@@ -25,6 +29,28 @@ Factory = Callable[..., Any]
 
 class TeacherConfigError(ValueError):
     """A teacher, or an option of one, is not what the user can have: the message says what she can."""
+
+
+def parsed(options: Sequence[str]) -> dict[str, object]:
+    """`key=value` strings as the mapping that params.yaml would hold.
+
+    Raises:
+        ValueError: If one has no `=` or a value that is not YAML, or two have one key.
+    """
+    values: dict[str, object] = {}
+    for option in options:
+        key, found, value = option.partition("=")
+        if not found or not key:
+            raise ValueError(f"option {option!r}: write key=value")
+        if key in values:
+            raise ValueError(f"option {option!r}: {key} is given twice; leave one of the two out")
+        try:
+            values[key] = parse_yaml(value)
+        except RepeatedKeyError as error:
+            raise ValueError(f"option {option!r}: {error.told}; leave one of the two out") from error
+        except yaml.YAMLError as error:
+            raise ValueError(f"option {option!r}: the value is not YAML; quote it") from error
+    return values
 
 
 def parameters_of(use: str, factory: Factory) -> dict[str, inspect.Parameter]:
@@ -51,12 +77,21 @@ def required(parameters: Mapping[str, inspect.Parameter]) -> list[str]:
 
 def takes_file(parameter: inspect.Parameter) -> bool:
     """Whether an option is, or may be, the path of a file (a bare `Path` may be anything's)."""
-    kinds = (parameter.annotation, *get_args(parameter.annotation))
-    return Path in kinds or any(
-        getattr(marker, "path_type", None) == "file"
-        for kind in kinds
-        for marker in getattr(kind, "__metadata__", ())
-    )
+    return Path in _kinds(parameter) or "file" in _path_types(parameter)
+
+
+def takes_path(parameter: inspect.Parameter) -> bool:
+    """Whether an option is, or may be, the path of a file or a folder."""
+    return takes_file(parameter) or "dir" in _path_types(parameter)
+
+
+def _kinds(parameter: inspect.Parameter) -> tuple[object, ...]:
+    return (parameter.annotation, *get_args(parameter.annotation))
+
+
+def _path_types(parameter: inspect.Parameter) -> set[object]:
+    markers = (marker for kind in _kinds(parameter) for marker in getattr(kind, "__metadata__", ()))
+    return {getattr(marker, "path_type", None) for marker in markers}
 
 
 def written(parameter: inspect.Parameter) -> str:
@@ -123,6 +158,8 @@ def checked_options(
 def _converted(parameter: inspect.Parameter, value: object) -> object:
     if parameter.annotation is parameter.empty:
         return value
+    if takes_path(parameter) and isinstance(value, str) and value.startswith("~"):
+        value = os.path.expanduser(value)  # noqa: PTH111  # which leaves what is nobody's as it is
     # Strict JSON is the conversions wanted: a string becomes a path, a list a tuple, but "3" no number.
     return TypeAdapter(parameter.annotation).validate_json(json.dumps(value, default=str), strict=True)
 

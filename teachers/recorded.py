@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import DirectoryPath
 
 from datasets import results as recordings
-from teachers.base import MissingResultError, TeacherError
+from teachers.base import NoRecordingError, TeacherError
 
 if TYPE_CHECKING:
     from datasets.boxes import Boxes
@@ -59,14 +59,14 @@ class Recorded:
         """Read the video's rows and return the first.
 
         Raises:
-            MissingResultError: If there is no file for this video, or it has another number of rows than the
+            NoRecordingError: If there is no file for this video, or it has another number of rows than the
                 video has frames; the message names the file and both numbers.
             DataError: If the file is not a table of boxes.
         """
         try:
             self._boxes = self._folder.read(self._tracker, task.name, task.length, self._repetition)
         except (recordings.MissingResultError, recordings.ResultLengthError) as error:
-            raise MissingResultError(str(error)) from error
+            raise NoRecordingError(str(error)) from error
         self._task, self._frame = task, 0
         first: Box = self._boxes[0].copy()
         return first

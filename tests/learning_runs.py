@@ -47,7 +47,7 @@ def made(windows, options):
     """A learner with its interactions, as a run makes them."""
     numbers = list(range(options.students))
     student = first_student(options)
-    reader = Reader(options.episode, windows, options.seed, options.students, 1, CPU)
+    reader = Reader(options, windows, CPU)
     grows = [RECIPES[options.recipe].grows(n) for n in numbers]
     now = Interactions(options, reader, numbers, windows.length, options.student.width, grows, CPU)
     now.begin()

@@ -85,13 +85,13 @@ class PlainStudent:
             self.episode,
             self.options.students,
         )
-        self.clip = load(self.windows, drawn, self.windows.length, self.options.episode, CPU)
+        self.clip = load(self.windows, drawn, self.windows.length, self.options, CPU)
         self.t, self.steps = 1, self.curriculum.horizon
         rows = self.clip.rows
         start = {"ground-truth": rows.truth, "teacher": rows.target}[self.options.episode.start][0]
         x, y, w, h = start.tolist()
         dx, dy, dw, dh = drawn.shake
-        least = self.options.episode.smallest_box
+        least = self.options.student.smallest_box
         self.box = torch.tensor([x + dx * w, y + dy * h, max(w + dw * w, least), max(h + dh * h, least)])
         self.state = self.network.initial_state(1)
         self.sums = [0.0, 0.0]
@@ -105,6 +105,7 @@ class PlainStudent:
                 self.clip.rows.sizes[t : t + 1],
                 around[None],
                 32,
+                self.options.student.context,
             )
             for t in (self.t - 1, self.t)
         ]
@@ -118,7 +119,7 @@ class PlainStudent:
     def outcome(self, action):
         """The box that an action leads to, and its reward."""
         moved = transition(action.clamp(-1, 1), self.box)
-        box = clip_box(moved, *self.clip.rows.sizes[self.t].tolist(), self.options.episode.smallest_box)
+        box = clip_box(moved, *self.clip.rows.sizes[self.t].tolist(), self.options.student.smallest_box)
         return box, reward(overlap(box, self.clip.rows.truth[self.t]))
 
     def segment(self, noise, noises):

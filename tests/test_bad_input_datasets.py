@@ -14,7 +14,8 @@ from datasets import open_dataset
 from datasets.audit import audit
 from datasets.errors import DataError
 from datasets.results import ResultsFolder, write_results
-from pipeline.source import opened, read_annotations
+from datasets.spec import opened
+from pipeline.source import read_annotations
 
 
 def groundtruth(text: str | bytes) -> Callable[[Path], str]:

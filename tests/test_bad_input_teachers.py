@@ -12,7 +12,7 @@ from datasets.command_line import run_command
 from datasets.errors import DataError
 from teachers import registry
 from teachers.__main__ import COMMANDS
-from teachers.base import MissingResultError, Task, TeacherError, checked_box
+from teachers.base import NoRecordingError, Task, TeacherError, checked_box
 from teachers.options import TeacherConfigError
 
 BOX = np.float32([3, 4, 10, 12])
@@ -237,15 +237,15 @@ def recorded(folder, rows):
 
 @pytest.mark.parametrize(("rows", "found"), [("1,2,3,4\n" * 2, 2), ("1,2,3,4\n" * 5, 5)])
 def test_a_recorded_file_of_another_length(rows, found, tmp_path):
-    with pytest.raises(MissingResultError, match=rf"v_001\.txt: {found} rows for a video of 3 frames"):
+    with pytest.raises(NoRecordingError, match=rf"v_001\.txt: {found} rows for a video of 3 frames"):
         recorded(tmp_path, rows).start(None, BOX, Task("v", 3))
 
 
 def test_a_hole_in_the_results(tmp_path, real_data):
-    with pytest.raises(MissingResultError, match="no result for another"):
+    with pytest.raises(NoRecordingError, match="no result for another"):
         recorded(tmp_path, "1,2,3,4\n").start(None, BOX, Task("another", 3))
     options = {"results": str(real_data / "results" / "got10k_layout"), "tracker": "MDNet"}
-    with pytest.raises(MissingResultError, match="MDNet has no result for wakeboard7_01"):
+    with pytest.raises(NoRecordingError, match="MDNet has no result for wakeboard7_01"):
         registry.create("recorded", options).start(None, BOX, Task("wakeboard7_01", 100))
 
 

@@ -8,12 +8,41 @@ import sys
 import time
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from conftest import REPOSITORY
 
 from datasets.command_line import counted, run_only_command
 from datasets.errors import DataWarning
+
+
+def test_a_home_folder_is_found_wherever_a_path_may_stand(tmp_path, monkeypatch, capsys):
+    """A shell replaces `~` at the beginning of a word alone, and not in quotes."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    found = []
+
+    @dataclass(frozen=True)
+    class Inner:
+        folder: Path = Path("~/inner")
+
+    @dataclass(frozen=True)
+    class Found:
+        """Found."""
+
+        one: Path
+        several: tuple[Path, ...] = ()
+        inner: Inner = Inner()
+
+        def run(self):
+            found.append([self.one, *self.several, self.inner.folder])
+            return 0
+
+    assert run_only_command(Found, "program", ["--one=~/a", "--several", "~/b", "c~"]) == 0
+    assert found == [[tmp_path / "a", tmp_path / "b", Path("c~"), tmp_path / "inner"]]
+    with pytest.raises(SystemExit):
+        run_only_command(Found, "program", ["--one=~nobody-of-this-name/a"])
+    assert "Write the folder in full" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -146,7 +146,8 @@ def test_slots_that_come_and_go_give_the_boxes_of_one_video_at_a_time(
     for name, (first, box) in VIDEOS.items():
         teacher.start(FRAMES[first], box, Task(name, 26))
         expected = [
-            (*teacher.track(frame), teacher.score) for frame in FRAMES[first + 1 : first + length[name]]
+            (*teacher.track(frame), teacher._model.pose.score)
+            for frame in FRAMES[first + 1 : first + length[name]]
         ]
         np.testing.assert_allclose(found[name], expected, atol=1e-4, rtol=0)
 
@@ -236,7 +237,7 @@ def test_all_that_is_done_per_frame_is_done_on_the_device(monkeypatch: pytest.Mo
         monkeypatch.setattr(f"teachers.eco.deep.together.joint.{steps}", 1)
     pool = Pool(Elsewhere(), 240, 3, Learning())
     for row in (2, 0):
-        pose = Pose(FRAMES[0].shape[:2], target_of(FRAMES[0], BOXES[0], Task("a", 2)), "floor")
+        pose = Pose(FRAMES[0].shape[:2], target_of(FRAMES[0], BOXES[0], Task("a", 2), "eco-deep"), "floor")
         pool.start(row, Start(FRAMES[0], pose, np.random.default_rng(0)))
     for rows in ((0, 2), (2, 0), (2,)):
         search = pool.search(dict.fromkeys(rows, FRAMES[1]))

@@ -35,6 +35,56 @@ def test_the_archive_for_the_server(tmp_path):
     assert path.read_bytes() == first
 
 
+def test_two_splits_of_a_benchmark_are_two_groups_of_columns(tmp_path):
+    for split in ("train", "val"):
+        write_got10k(tmp_path / "G", split, {name: walk(n)[0] for n, name in enumerate("ab")})
+    specs = [f"got10k:{tmp_path / 'G'}:{split}" for split in ("train", "val")]
+    code, out, err = run(
+        tracker=("S=evaluation_samples:Still",),
+        dataset=specs,
+        out=tmp_path / "out",
+        workers=1,
+        format="markdown",
+    )
+    assert code == 0, err
+    assert out.splitlines()[0].startswith(f"| tracker | {specs[0]} AO |".replace("_", "\\_"))
+    assert out.count("SR.50") == 2 and len(out.splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        (
+            "v_001",
+            lambda text: text.replace("\n", "\nNaN,NaN,NaN,NaN\n", 1).rsplit("\n", 2)[0] + "\n",
+            "line 2: this row",
+        ),
+        ("v_002", lambda text: text.split("\n", 1)[1], "11 rows for a video of 12 frames"),
+        ("v_002", None, "no repetition 2"),
+        ("v_time", lambda text: "0.1\n" * 9, "9 rows for 12 frames"),
+        ("v_time", None, "there is no such file"),
+    ],
+)
+def test_what_the_server_would_refuse_is_not_packed(tmp_path, name, change, message):
+    truth, _ = walk(1)
+    write_got10k(tmp_path / "data", "test", {"v": truth})
+    folder = tmp_path / "results" / "S" / "v"
+    for number in (1, 2, 3):
+        write_boxes(folder / f"v_{number:03d}.txt", truth)
+    (folder / "v_time.txt").write_text("0.1,0.1,0.1\n" * 12)
+    options = {"results": (tmp_path / "results",), "dataset": (f"got10k:{tmp_path / 'data'}:test",)}
+    assert run(**options, tracker=("S",), out=tmp_path / "good")[0] == 0
+    path = folder / f"{name}.txt"
+    if change is None:
+        path.unlink()
+    else:
+        path.write_text(change(path.read_text()))
+    code, _, err = run(**options, tracker=("S",), out=tmp_path / "bad")
+    assert code == 2
+    assert str(path) in err and message in err
+    assert not (tmp_path / "bad").exists()
+
+
 @pytest.fixture
 def two_benchmarks(tmp_path):
     """Two trackers on one benchmark, one of them on another."""

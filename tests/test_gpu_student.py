@@ -26,7 +26,6 @@ from trainer.options import (
     MachineOptions,
     OptimiserOptions,
     TrainOptions,
-    ValidationOptions,
 )
 from trainer.picking import HeldOutTracks
 from trainer.processes import Processes
@@ -52,7 +51,7 @@ def learner(windows, options, device):
     """As a run makes it."""
     numbers = list(range(options.students))
     student = first_student(options).to(device, memory_format=torch.channels_last)
-    reader = Reader(options.episode, windows, options.seed, options.students, 2, device)
+    reader = Reader(options, windows, device)
     grows = [RECIPES[options.recipe].grows(n) for n in numbers]
     now = Interactions(options, reader, numbers, windows.length, options.student.width, grows, device)
     now.begin()
@@ -240,12 +239,12 @@ def test_trasfust_judges_as_on_the_cpu(student):
 def test_validation_gives_the_boxes_and_picks_of_the_cpu(windows):
     made = first_student(run_options())
     torch.nn.init.normal_(made.actor.weight, std=0.05)
-    chosen = HeldOut(ValidationOptions(), EpisodeOptions(), windows)
-    tracks = HeldOutTracks(ValidationOptions(), EpisodeOptions(), windows)
-    expected = follow(made, chosen, EpisodeOptions(), CPU)
+    chosen = HeldOut(TrainOptions(), windows)
+    tracks = HeldOutTracks(TrainOptions(), windows)
+    expected = follow(made, chosen, CPU)
     score = tracks.validate(made, CPU)
     made = made.to(CUDA)
-    for (boxes, _), (there, _) in zip(follow(made, chosen, EpisodeOptions(), CUDA), expected, strict=True):
+    for (boxes, _), (there, _) in zip(follow(made, chosen, CUDA), expected, strict=True):
         np.testing.assert_allclose(boxes, there, atol=0.1)
     assert tracks.validate(made, CUDA).ao == pytest.approx(score.ao, abs=0.05)
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from datasets.errors import DataError
-from datasets.images import read_image
+from datasets.images import read_image, read_with_content
 
 FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 
@@ -73,6 +73,22 @@ def test_other_formats_are_read_by_opencv_and_no_image_by_nobody(tmp_path: Path)
         (tmp_path / "image.jpg").write_bytes(content)
         with pytest.raises(DataError, match=r"image\.jpg.*not an image"):
             read_image(tmp_path / "image.jpg")
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"mode": "L"}], ids=str)
+@pytest.mark.parametrize("read", [read_image, read_with_content])
+def test_a_jpeg_that_is_not_whole_is_refused_wherever_it_is_cut(read, options, tmp_path: Path):
+    """Teachers and `pack` have to agree: what one follows and the other refuses would stop a run at its end."""
+    data, path = jpeg(**options), tmp_path / "image.jpg"
+    middle = len(data) * 3 // 4
+    spoilt = [data[:middle] + b"\xff\xd9" + rest for rest in (b"", data[middle:])]
+    spoilt += [data[:cut] for cut in range(3, len(data), 41)] + [data[:-1], data[:-2]]
+    for content in spoilt:
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=r"image\.jpg.*(truncated|damaged)"):
+            read(path)
+    path.write_bytes(data + b"what a camera appends " * 50)
+    read(path)
 
 
 def test_a_jpeg_is_decoded_where_it_is_told_to(tmp_path: Path):

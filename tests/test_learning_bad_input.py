@@ -138,7 +138,7 @@ def test_runs_that_do_not_fit_what_lies_there(sample, straight, videos, tmp_path
         train([sample], tmp_path / "file", run_options())
     with pytest.raises(
         ValueError,
-        match=r"holds a student of --student.backbone tiny .*-size 32, not of .*small",
+        match=r"holds a student of --student.backbone tiny .*-size 32 --student.width 8, not of .*small",
     ):
         train(
             [sample],

@@ -10,7 +10,7 @@ from trainer.crops import crop_batch
 from trainer.curriculum import Curriculum
 from trainer.episodes import load, plan
 from trainer.mdp import overlap
-from trainer.options import CurriculumOptions, EpisodeOptions
+from trainer.options import CurriculumOptions, EpisodeOptions, TrainOptions
 from trainer.windows import held_out
 
 torch.set_num_threads(1)
@@ -25,8 +25,8 @@ def test_every_window_comes_once_a_round(windows):
 
 
 def test_a_mirrored_and_reversed_clip_shows_the_same_mirrored_and_reversed(windows):
-    options = EpisodeOptions(mirror=1.0, reverse=1.0)
-    drawn = plan(options, windows, 0, 0, 0, 1)
+    options = TrainOptions(episode=EpisodeOptions(mirror=1.0, reverse=1.0))
+    drawn = plan(options.episode, windows, 0, 0, 0, 1)
     assert drawn.mirrored and drawn.reversed
     clip = load(windows, drawn, 4, options, CPU)
     window = windows.window(drawn.window)
@@ -52,7 +52,7 @@ def test_a_turned_and_hurried_clip_shows_the_same_turned_and_hurried(windows):
     window = windows.window(drawn.window)
     for quarters in (1, 2, 3):
         turned = dataclasses.replace(drawn, quarters=quarters)
-        clip = load(windows, turned, 4, EpisodeOptions(), CPU)
+        clip = load(windows, turned, 4, TrainOptions(), CPU)
         for t in range(4):
             crop = crop_batch(
                 [clip.images[t]],
@@ -74,11 +74,11 @@ def test_a_turned_and_hurried_clip_shows_the_same_turned_and_hurried(windows):
 
 
 def test_a_follower_takes_any_teachers_boxes_and_strays_from_them_bit_by_bit(windows):
-    options, length = EpisodeOptions(), windows.length
+    options, length = TrainOptions(), windows.length
     two = next(n for n in range(len(windows)) if not np.isnan(windows.window(n).teacher).any())
     one = next(n for n in range(len(windows)) if np.isnan(windows.window(n).teacher).any())
     drawn = dataclasses.replace(
-        plan(options, windows, 0, 0, 0, 4), window=two, drift=(0.0,) * 4, mirrored=False
+        plan(options.episode, windows, 0, 0, 0, 4), window=two, drift=(0.0,) * 4, mirrored=False
     )
     for share, k in ((0.1, 0), (0.9, 1)):
         clip = load(windows, dataclasses.replace(drawn, follow=share), length, options, CPU)

@@ -107,7 +107,6 @@ def test_every_choice_is_in_the_page_of_deviations(group):
         ({"loss": LossOptions(advantage="immediate")}, "loss.tries is 0, and has to be at least 1"),
         ({"episode": EpisodeOptions(drift=-0.1)}, "episode.drift is -0.1"),
         ({"segment": 0}, "segment is 0"),
-        ({"episode": EpisodeOptions(smallest_box=0)}, "episode.smallest_box is 0"),
         ({"validation": ValidationOptions(share=1.0)}, "validation.share is 1.0"),
         ({"optimiser": OptimiserOptions(learning_rate=-1)}, "optimiser.learning_rate is -1"),
         ({"optimiser": OptimiserOptions(learning_rate=float("inf"))}, "rate is inf, and has to be finite"),

@@ -157,3 +157,13 @@ def test_two_processes_of_which_one_is_interrupted_go_on_to_the_same_bits(sample
     assert load_checkpoint(out).standing == load_checkpoint(two).standing
     assert same(weights(out), weights(two))
     assert (out / BEST).read_bytes() == (two / BEST).read_bytes()
+    # Each process had counted steps of a line that was not yet written.
+    for line, expected in zip(history(out), history(two), strict=True):
+        assert line.keys() == expected.keys()
+        for name in line.keys() - {"seconds", "frames_per_second", "speed"}:
+            assert line[name] == pytest.approx(expected[name], rel=1e-9), name
+
+
+def history(folder):
+    """What a run wrote down, line by line."""
+    return [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]

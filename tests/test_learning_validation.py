@@ -12,7 +12,7 @@ from datasets.images import read_image
 from teachers.base import Task
 from trainer.crops import crop_batch
 from trainer.mdp import clip_box, transition
-from trainer.options import EpisodeOptions, ValidationOptions
+from trainer.options import TrainOptions, ValidationOptions
 from trainer.trackers import Inference, TrasTracker
 from trainer.train import first_student
 from trainer.validation import HeldOut, follow, score
@@ -21,12 +21,17 @@ from trainer.windows import split
 torch.set_num_threads(1)
 
 
+def whole(videos, most=200):
+    """Options of a run that validates on whole videos."""
+    return TrainOptions(validation=ValidationOptions(videos=videos, most=most))
+
+
 def test_following_together_is_following_alone(windows):
     student = first_student(run_options())
     torch.nn.init.normal_(student.actor.weight, std=0.05)
     _, test = split(windows, 0.4)
-    chosen = HeldOut(ValidationOptions(), EpisodeOptions(), test)
-    tracked = follow(student, chosen, EpisodeOptions(), CPU)
+    chosen = HeldOut(TrainOptions(), test)
+    tracked = follow(student, chosen, CPU)
     assert len(tracked) == len(chosen) == len(test)
     for boxes, sequence in tracked:
         box, state = torch.from_numpy(sequence.truth[0]), student.initial_state(1)
@@ -54,9 +59,8 @@ def test_whole_videos_are_tracked_as_tras_tracks_them(small_videos, windows):
     student = first_student(run_options()).eval()
     with torch.no_grad():  # an untrained student hardly moves
         student.actor.weight *= 40
-    options = ValidationOptions(videos=f"synthetic:{small_videos}:train", most=2)
-    held = HeldOut(options, EpisodeOptions(), windows)
-    tracked = follow(student, held, EpisodeOptions(), CPU)
+    held = HeldOut(whole(f"synthetic:{small_videos}:train", most=2), windows)
+    tracked = follow(student, held, CPU)
     assert max(len(boxes) for boxes, _ in tracked) > 33
     for boxes, sequence in tracked:
         images = [read_image(path) for path in sequence.video.frames]
@@ -77,11 +81,11 @@ def test_videos_that_nobody_can_be_scored_on_are_refused(windows, tmp_path, spli
     for name in ("a", "b"):
         (folder / name / "groundtruth.txt").write_text("5,7,10,12\n")
     with pytest.raises(ValueError, match=r"none of 2 videos has images, .*\(a test split has none\)"):
-        HeldOut(ValidationOptions(videos=f"got10k:{tmp_path}:{split}"), EpisodeOptions(), windows)
+        HeldOut(whole(f"got10k:{tmp_path}:{split}"), windows)
     (tmp_path / "truth").mkdir()
     (tmp_path / "truth" / "a.txt").write_text(rows(5))
     with pytest.raises(ValueError, match=r"none of 1 videos has images"):
-        HeldOut(ValidationOptions(videos=f"annotations:{tmp_path / 'truth'}"), EpisodeOptions(), windows)
+        HeldOut(whole(f"annotations:{tmp_path / 'truth'}"), windows)
 
 
 def test_scores_leave_out_frame_0_and_absent_frames():

@@ -1,5 +1,6 @@
 """Many videos at once: the same trajectories as one at a time, whatever goes wrong with one of them."""
 
+import dataclasses
 import os
 import re
 import signal
@@ -20,9 +21,9 @@ from datasets import open_dataset
 from datasets.errors import DataError
 from datasets.video import Video
 from pipeline import places
-from pipeline.follow import follow
+from pipeline.follow import Job, follow
 from pipeline.index import Index, make_index
-from pipeline.lockstep import Lockstep
+from pipeline.lockstep import Lockstep, run_in_lockstep
 from pipeline.params import ExecutorParams, TeacherParams, read_params
 from pipeline.plan import Plan, planned
 from pipeline.track import recipe, track
@@ -419,8 +420,43 @@ def test_the_plan_is_one_video_at_a_time_unless_it_pays_or_is_asked_for(monkeypa
 
 def test_which_gpu_it_is_does_not_change_the_recipe_and_which_kind_of_device_does():
     def digest(**options):
-        return recipe(TeacherParams(use="t", **options), 1, options)
+        return recipe(TeacherParams(use="odd_batch_teachers:Wandering", **options), 1)
 
     assert digest(device="cuda") == digest(device="cuda:3")
     assert digest(device="cuda") != digest(device="cpu")
     assert digest() == digest()
+
+
+def test_files_of_teachers_beside_a_student_are_part_of_its_recipe(tmp_path):
+    """Boxes of before a checkpoint was replaced would else stand for those of the new one."""
+    (tmp_path / "w").write_bytes(b"1")
+    (tmp_path / "b.onnx").write_bytes(b"1")
+    nano = {"backbone": str(tmp_path / "b.onnx"), "neckhead": str(tmp_path / "w")}
+    wanted = TeacherParams(use="trainer.trackers:Trast", weights=str(tmp_path / "w"), teacher={"nano": nano})
+    before = recipe(wanted, 1)
+    assert recipe(wanted, 1) == before
+    (tmp_path / "b.onnx").write_bytes(b"2")
+    assert recipe(wanted, 1) != before
+
+
+def test_a_batch_teacher_is_built_once_though_it_counts_nothing_under_way(videos):
+    made = []
+
+    class Counting(WanderingBatch):
+        def __len__(self):
+            return len(self.teachers)
+
+    together(Lockstep(lambda slots: made.append(Counting(slots)) or made[-1], 2), videos)
+    assert len(made) == 1
+
+
+def test_a_worker_whose_batch_teacher_is_not_the_one_the_run_began_with(small_videos):
+    dataset = open_dataset(f"got10k:{small_videos}:train")
+    video, plan = dataset[dataset.names[0]], Plan(2, (), 1)
+    job = Job(
+        dataset.spec, None, video.name, video.digest(), "odd_batch_teachers:Wandering", "{}", None, version=1
+    )
+    assert run_in_lockstep(job, plan).trajectory.status == Status.COMPLETED
+    refused = run_in_lockstep(dataclasses.replace(job, version=2), plan).trajectory
+    assert refused.status == Status.FAILED
+    assert "is not what it was when the run began (version 2, here 1)" in refused.error

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from datasets import boxes as numpy_boxes
 from trainer.mdp import action_between, clip_box, is_valid, overlap, reward, seen_box, transition
-from trainer.trackers.inference import region
 
 
 def tensors(low, high, width=32):
@@ -102,11 +101,15 @@ def test_gradients_flow_through_the_transition_and_the_overlap():
 
 @settings(deadline=None)
 @given(st.lists(box, min_size=1, max_size=4))
-def test_what_a_strayed_box_shows_is_what_the_trackers_see(boxes):
+def test_a_strayed_box_is_seen_no_larger_than_the_image_and_with_its_centre_inside(boxes):
     b = torch.tensor(boxes, dtype=torch.float32)
     size = torch.tensor([[640.0, 360.0]]).expand(len(b), 2)
     found = seen_box(b, size[:, 0], size[:, 1])
     for one, mine in zip(b.numpy(), found.numpy(), strict=True):
-        np.testing.assert_allclose(mine, region(one, 640, 360), rtol=1e-5, atol=1e-3)
+        x, y, w, h = one.tolist()
+        wide, high = min(w, 640), min(h, 360)
+        cx, cy = min(max(x + w / 2, 0), 640), min(max(y + h / 2, 0), 360)
+        expected = [cx - wide / 2, cy - high / 2, wide, high]
+        np.testing.assert_allclose(mine, expected, rtol=1e-5, atol=1e-3)
         if one[0] >= 0 and one[1] >= 0 and one[0] + one[2] <= 639 and one[1] + one[3] <= 359:
             assert mine.tobytes() == one.tobytes()

@@ -1,5 +1,6 @@
 """A judge's validation against plain loops, and runs that it chooses the weights of."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -25,12 +26,12 @@ from trainer.train import first_student, train
 from trainer.windows import Windows
 
 torch.set_num_threads(1)
-EPISODE = EpisodeOptions(drift=1.0)
+OPTIONS = TrainOptions(episode=EpisodeOptions(drift=1.0))
 
 
 @pytest.fixture
 def held_out(windows):
-    return HeldOutTracks(ValidationOptions(), EPISODE, windows)
+    return HeldOutTracks(OPTIONS, windows)
 
 
 def overlaps(found, boxes):
@@ -93,10 +94,12 @@ def test_baselines_are_the_mean_track_and_the_best_box_of_every_frame(held_out):
 def test_tracks_are_teachers_that_stray_and_the_same_in_every_pass(held_out, windows):
     for first, again in zip(held_out, held_out, strict=True):
         assert np.array_equal(first.boxes, again.boxes)
-    for n, found in enumerate(HeldOutTracks(ValidationOptions(), EpisodeOptions(drift=0.0), windows)):
+    still = TrainOptions(episode=EpisodeOptions(drift=0.0))
+    for n, found in enumerate(HeldOutTracks(still, windows)):
         teachers = windows.window(n).teacher.transpose(1, 0, 2)
         assert all(any(np.array_equal(track, teacher) for teacher in teachers) for track in found.boxes)
-    assert len(HeldOutTracks(ValidationOptions(most=5), EPISODE, windows)) == 5
+    few = dataclasses.replace(OPTIONS, validation=ValidationOptions(most=5))
+    assert len(HeldOutTracks(few, windows)) == 5
 
 
 def test_no_image_stays_in_memory(held_out, monkeypatch):

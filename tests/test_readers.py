@@ -120,6 +120,21 @@ def test_otb(tmp_path: Path) -> None:
     assert david.notes == ("4 images outside the benchmark's frames 300 to 770 are ignored",)
 
 
+def test_otb_folders_that_are_called_after_their_targets(tmp_path):
+    """As pysot's users have them: copies with both annotations, or each with its own."""
+    for number in (1, 2):
+        folder = tmp_path / f"Jogging-{number}"
+        write_images(folder / "img", range(1, 4), 4)
+        for target in (1, 2):
+            (folder / f"groundtruth_rect.{target}.txt").write_text(rows(3, base=target))
+    write_images(tmp_path / "Human4-2" / "img", range(1, 4), 4)
+    (tmp_path / "Human4-2" / "groundtruth_rect.2.txt").write_text(rows(3, base=1))
+    dataset = open_dataset(f"otb:{tmp_path}")
+    assert list(dataset.names) == ["Human4-2", "Jogging-1", "Jogging-2"]
+    first = [dataset[f"Jogging-{number}"].ground_truth[0, 0] for number in (1, 2)]
+    assert first[1] == first[0] + 1
+
+
 def test_uav123_parts(tmp_path: Path) -> None:
     for version, first, last in (("UAV123", 775, 1477), ("UAV123_10fps", 259, 493)):
         annotations = tmp_path / "anno" / version

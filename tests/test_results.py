@@ -81,6 +81,7 @@ def test_pysot_and_pytracking_lie_two_levels_deep(tmp_path: Path) -> None:
         ("Skating2-2", "Skating2.2"),
         ("Human4-2", "Human4_2"),
         ("Human4-2", "Human4"),
+        ("Human4", "Human4-2"),
         ("bike1", "uav_bike1"),
     ],
 )
@@ -90,6 +91,13 @@ def test_names_that_toolkits_spell_differently(tmp_path: Path, video: str, file:
     assert np.array_equal(results.read("A", video), BOXES)
     (boxes,) = results.read_all("A", [video], [2])
     assert np.array_equal(boxes, BOXES)
+
+
+def test_a_readme_beside_the_videos_hides_no_tracker(tmp_path: Path) -> None:
+    write_results(tmp_path, "A", "v", BOXES)
+    (tmp_path / "A" / "README.txt").write_text("how these came about\n")
+    (tmp_path / "A" / "a.txt").write_text("and more\n")
+    assert np.array_equal(ResultsFolder(tmp_path).read("A", "v"), BOXES)
 
 
 def test_an_exact_name_goes_before_a_similar_one_and_two_similar_ones_are_refused(tmp_path: Path) -> None:

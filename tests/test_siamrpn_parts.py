@@ -12,16 +12,17 @@ from siamrpn_samples import CPU, FRAMES, golden_weights, small_network
 from torch import nn
 
 from teachers.base import Image
-from teachers.siamrpn import products
-from teachers.siamrpn.acceleration import PointwiseConv2d, accelerate
+from teachers.inference import products
+from teachers.inference.acceleration import PointwiseConv2d, accelerate
+from teachers.inference.folding import fold
+from teachers.inference.positions import Positions
+from teachers.inference.winograd import WinogradConv2d
 from teachers.siamrpn.anchors import anchors, cosine_window
 from teachers.siamrpn.crop import Colour, Window, average_colour, brought, patch, resample, window_at
 from teachers.siamrpn.decode import choose
-from teachers.siamrpn.folding import fold
+from teachers.siamrpn.engine import EXEMPLAR_ONLY
 from teachers.siamrpn.head import correlate_depthwise
-from teachers.siamrpn.positions import Positions
 from teachers.siamrpn.variants import VARIANTS
-from teachers.siamrpn.winograd import WinogradConv2d
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -189,7 +190,7 @@ def test_a_pointwise_convolution_is_a_product() -> None:
 
 
 def test_only_what_every_frame_passes_is_accelerated():
-    network = accelerate(fold(VARIANTS["siamrpn_alex_dwxcorr"].build()))
+    network = accelerate(fold(VARIANTS["siamrpn_alex_dwxcorr"].build()), seldom=EXEMPLAR_ONLY)
     names = [name for name, module in network.named_modules() if isinstance(module, WinogradConv2d)]
     assert names == [f"backbone.features.{i}" for i in (4, 8, 11, 14)] + [
         "rpn_head.cls.conv_search.0",

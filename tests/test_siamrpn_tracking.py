@@ -45,7 +45,7 @@ def test_boxes_equal_upstreams(name: str, count: int, tmp_path: Path):
     boxes, scores = [], []
     for frame in FRAMES[1 : count + 1]:
         boxes.append(engine.step({1: frame})[1])
-        scores.append(engine.score(1))
+        scores.append(engine._states[1].score)
     np.testing.assert_allclose(boxes, golden["boxes"][:count], atol=0.01, rtol=0)
     np.testing.assert_allclose(scores, golden["scores"][:count], atol=1e-4, rtol=0)
 
@@ -142,8 +142,11 @@ def test_the_batch_shrinks_when_memory_runs_out():
     tight.step(states, images)
     assert calls[4:] == [2, 2, 1]
     limit = 0
-    with pytest.raises(TeacherError, match="no memory for a single video"):
-        tight.step(states, images)
+    # What `BatchTeacher` promises: the caller then goes on with fewer slots.
+    batch = SiamRPNBatch(tight, 2)
+    batch.start(0, FRAMES[0], BOXES[0], TASK)
+    with pytest.raises(torch.OutOfMemoryError, match="too much"):
+        batch.step({0: FRAMES[1]})
 
 
 def test_only_the_broken_video_fails():
@@ -186,10 +189,22 @@ def test_boxes_at_the_border_are_tracked(box: tuple[float, ...]):
         assert 10 <= h <= 240
 
 
-@pytest.mark.parametrize("box", [(400, 10, 20, 20), (-50, 10, 20, 20), (10, 10, 0, 20), (np.nan, 1, 2, 3)])
-def test_a_box_without_a_pixel_is_refused(box: tuple[float, ...]):
-    with pytest.raises(TeacherError, match="no pixel in the image of 320 x 240"):
-        small_tracker().begin(FRAMES[0], np.array(box, np.float32))
+@pytest.mark.parametrize(
+    ("box", "problem"),
+    [
+        ((400, 10, 20, 20), "outside the image"),
+        ((-50, 10, 20, 20), "outside the image"),
+        ((10, 10, 0, 20), "not a box"),
+        ((np.nan, 1, 2, 3), "not a box"),
+    ],
+)
+def test_a_box_without_a_pixel_is_refused(box: tuple[float, ...], problem: str):
+    shared, given = small_tracker(), np.array(box, np.float32)
+    said = rf"video odd-name: siamrpn .*{box[1]:g}, {box[2]:g}, {box[3]:g}\) in an image of 320 x 240 .*{problem}"
+    with pytest.raises(TeacherError, match=said):
+        SiamRPNTeacher(shared).start(FRAMES[0], given, Task("odd-name", 2))
+    with pytest.raises(TeacherError, match=said):
+        SiamRPNBatch(shared, 2).start(0, FRAMES[0], given, Task("odd-name", 2))
 
 
 def test_the_first_centre_and_the_small_target_follow_the_tuning():

@@ -13,7 +13,9 @@ from typing import Any
 import pandas as pd
 import pytest
 from stats_samples import params, small_pool, stats_process
+from tiny_videos import write_got10k
 
+from datasets.errors import DataError
 from pipeline import formats, places, tables
 from pipeline.select import select
 from pipeline.stats import Command, Pool, remarks, tracked_pool
@@ -153,6 +155,18 @@ def test_an_unknown_tracker_is_an_error(folders: tuple[Path, Path]) -> None:
     assert done.returncode == 2
     assert "KCF" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_results_that_tell_nothing_are_refused(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    """A table of zeros would pass for what the tracker did."""
+    (folders[1] / "B").mkdir()
+    (folders[1] / "B" / "other.txt").write_text("1,2,3,4\n")
+    with pytest.raises(DataError, match=r"B has a result for none of the 5 videos, such as v0"):
+        Command(dataset=f"annotations:{folders[0]}", results=folders[1]).run()
+    split = write_got10k(tmp_path / "G", {"v0": 4}, "test")
+    (split / "v0" / "groundtruth.txt").write_text("10,10,20,20\n")
+    with pytest.raises(DataError, match="its ground truth is withheld"):
+        Command(dataset=f"got10k:{tmp_path / 'G'}:test", results=folders[1], teachers=("A",)).run()
 
 
 # What the stage writes.

@@ -6,8 +6,8 @@ import yaml
 from datasets.errors import DataError
 from datasets.strict_yaml import RepeatedKeyError, parse_yaml, parse_yaml_file
 from pipeline.params import read_params
-from teachers.try_command import parsed
-from trainer import pool
+from teachers import pool
+from teachers.options import parsed
 from trainer.evaluate.tracker_spec import Defaults, read_trackers
 
 
@@ -69,7 +69,7 @@ def test_every_file_that_a_user_writes_is_read_so(tmp_path):
     "options", [("a=1", "a=2"), ("a={b: 1, b: 2}",)], ids=["the option", "a key of its value"]
 )
 def test_options_of_a_command_line(options):
-    with pytest.raises(ValueError, match=r"--options .* twice.*leave one of the two out"):
+    with pytest.raises(ValueError, match=r"option .* twice.*leave one of the two out"):
         parsed(options)
 
 

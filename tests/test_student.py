@@ -204,6 +204,10 @@ def test_weights_of_another_network_are_refused(tiny, paper, tmp_path):
 def test_options_and_names_are_checked(tiny, tmp_path):
     with pytest.raises(ValueError, match="multiple of 32"):
         StudentOptions(crop_size=100)
+    with pytest.raises(ValueError, match="context 0"):
+        StudentOptions(context=0)
+    with pytest.raises(ValueError, match="smallest_box inf"):
+        StudentOptions(smallest_box=float("inf"))
     with pytest.raises(ValueError, match="none of resnet18, small, tiny"):
         Student(StudentOptions(backbone="vgg"))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="safetensors file, not"):

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from datasets.boxes import overlap
 from datasets.command_line import run_command
+from datasets.single_video import read_video
 from teachers import registry
 from teachers.__main__ import COMMANDS
 from teachers.base import Task, Teacher, TeacherError, checked_box
 from teachers.catalogue import CATALOGUE
 from teachers.options import parameters_of, required
-from teachers.try_command import read_video
 
 READY = ["csrt", "mosse", "opencv-kcf", "mil", "boosting", "medianflow", "tld"]
 """The trackers of OpenCV that need no files."""

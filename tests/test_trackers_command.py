@@ -55,7 +55,7 @@ def test_the_first_box_is_enough_for_a_look(small_videos, weights, tmp_path, cap
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"--tracker": "trast"}, "trast has one teacher, not 0"),
+        ({"--tracker": "trast"}, "TRAST has one teacher, not 0"),
         ({"--teachers": "kcf"}, "tras has none"),
         ({"--tracker": "trasfust"}, "TRASFUST has no teachers"),
         ({"--out": "out.avi"}, "ends in .mp4"),

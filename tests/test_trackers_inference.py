@@ -1,7 +1,9 @@
 """The student as a tracker uses it: many videos at once, odd boxes and weights, a packed network."""
 
 import math
+from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -12,9 +14,13 @@ from datasets.errors import DataError
 from teachers import registry
 from teachers.base import BatchTeacher, Task, TeacherError
 from teachers.options import TeacherConfigError
-from trainer.student import LSTMState, Student, StudentOptions
+from trainer.crops import crop_batch
+from trainer.cutouts import crop_uploaded
+from trainer.mdp import clip_box, seen_box, transition
+from trainer.student import LSTMState, Student, StudentOptions, save_student
 from trainer.trackers import Inference, TrasBatch, TrasfustTracker, TrasTracker
-from trainer.trackers.inference import View, region
+from trainer.trackers import inference as inference_module
+from trainer.trackers.inference import View
 from trainer.trackers.packed import pack
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -64,11 +70,38 @@ def test_equal_views_are_looked_at_once_and_answered_alike(student, inference, m
     np.testing.assert_array_equal(answers[0].box, answers[2].box)
 
 
-def test_what_crops_are_made_around():
-    inside = np.float32([3, 4, 10, 12])
-    assert region(inside, 50, 40) is inside
-    np.testing.assert_allclose(region(np.float32([45, -30, 20, 10]), 50, 40), [40, -5, 20, 10])
-    np.testing.assert_allclose(region(np.float32([-1e7, 0, 2e7, 10]), 50, 40), [-25, 0, 50, 10])
+def test_frames_of_other_sizes_are_cropped_elsewhere_as_on_the_cpu(inference, monkeypatch):
+    """On a GPU all crops are made at once; the same code runs here, and what it is told must be each frame's own."""
+    before = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+    now = cv2.resize(before, (2 * WIDTH, 2 * HEIGHT))
+    leaving = np.float32([WIDTH - 8, HEIGHT - 10, 16, 20])
+    views = [View(before, now, BOX), View(now, before, leaving), View(before, before, leaving)]
+    expected = inference._crops(views, 0)
+    monkeypatch.setattr(inference, "_device", SimpleNamespace(type="elsewhere"))
+    here = torch.device("cpu")
+    monkeypatch.setattr(inference_module, "crop_uploaded", lambda *a, **k: crop_uploaded(*a[:6], here, **k))
+    for found, crops in zip(inference._crops(views, 0), expected, strict=True):
+        assert (found - crops).abs().max() < 0.02  # a grey level of 255, in the colours' deviations
+
+
+def test_a_student_tracks_with_the_context_and_the_smallest_box_that_it_learned_with(tmp_path):
+    student = Student(StudentOptions("tiny", 8, 32, context=3.0, smallest_box=7.0)).eval()
+    torch.nn.init.normal_(student.actor.weight, std=1.0)
+    save_student(tmp_path / "w.safetensors", student)
+    own = Inference.load(tmp_path / "w.safetensors")
+    images = video(frames=12)
+    boxes = run(TrasTracker(own), images)
+    box, state = torch.from_numpy(BOX), student.initial_state(1)
+    place, size = torch.tensor([[0.0, 0.0, WIDTH, HEIGHT]]), torch.tensor([[float(WIDTH), float(HEIGHT)]])
+    for t in range(1, len(images)):
+        around = seen_box(box[None], size[:, 0], size[:, 1])
+        pair = [torch.from_numpy(np.ascontiguousarray(images[i][..., ::-1])) for i in (t - 1, t)]
+        crops = [crop_batch([image], place, size, around, 32, context=3.0) for image in pair]
+        action, _, state = student(*crops, state)
+        box = clip_box(transition(action[0].detach().clamp(-1, 1), box), WIDTH, HEIGHT, smallest=7.0)
+        np.testing.assert_allclose(boxes[t], box, rtol=1e-3, atol=1e-2)
+    assert boxes[:, 2:].min() == 7.0  # as small as it may be, and no smaller
+    assert own.clipped(np.float32([3, 4, 2, 9]), images[0]).tolist() == [3, 4, 7, 9]
 
 
 def test_a_box_that_vanishes_or_leaves_is_still_tracked(inference):
@@ -101,7 +134,7 @@ def test_a_student_of_broken_numbers_fails_the_video(student):
 @pytest.mark.parametrize("backbone", ["tiny", "small", "matching", "resnet18"])
 @pytest.mark.parametrize("onednn", [True, False])
 def test_packing_changes_rounding_only(backbone, onednn, monkeypatch):
-    for module in ("teachers.siamrpn.products", "trainer.trackers.packed"):
+    for module in ("teachers.inference.products", "trainer.trackers.packed"):
         if not onednn:
             monkeypatch.setattr(f"{module}.has_onednn", lambda: False)
     torch.manual_seed(1)

@@ -9,11 +9,10 @@ from plain_trackers import clip
 from tracker_samples import BOX, FRAMES, Scripted, run, script, video
 
 from datasets.results import write_results
-from teachers import registry
+from teachers import pool, registry
 from teachers.adapted import Adapted
-from teachers.base import MissingResultError, Task, Teacher, TeacherError
+from teachers.base import NoRecordingError, Task, Teacher, TeacherError
 from teachers.options import TeacherConfigError
-from trainer import pool
 from trainer.beside import Beside
 from trainer.trackers import Inference, TrasfustTracker, TrasTracker, TrastTracker
 
@@ -30,7 +29,7 @@ def test_student_and_teachers_run_at_the_same_time(inference):
             return super().track(image)
 
     class WaitingInference:
-        begin = staticmethod(inference.begin)
+        begin, clipped = staticmethod(inference.begin), staticmethod(inference.clipped)
 
         def answer(self, *arguments):
             gate.wait()
@@ -122,10 +121,10 @@ def test_recorded_teachers(inference, tmp_path, weights):
     expected = TrasfustTracker(inference, rounded)
     np.testing.assert_allclose(run(tracker, images), run(expected, images), atol=1e-4)
     assert tracker.chosen == expected.chosen
-    with pytest.raises(MissingResultError, match=r"70 rows.*60 frames|60.*70"):
+    with pytest.raises(NoRecordingError, match=r"70 rows.*60 frames|60.*70"):
         run(tracker, images[:60])
     one = TrastTracker(inference, "A", pool.create([f"recorded:{tmp_path}/results/A"])["A"])
-    with pytest.raises(MissingResultError, match="no result for elsewhere"):
+    with pytest.raises(NoRecordingError, match="no result for elsewhere"):
         run(one, images, "elsewhere")
     with pytest.raises(TeacherError, match="a video that was started"):
         one.track(images[0])

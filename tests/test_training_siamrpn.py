@@ -183,12 +183,45 @@ def test_training_writes_weights_goes_on_and_its_weights_track(tmp_path):
     assert is_valid(teacher.track(made.images[1]))
 
 
+def test_a_resumed_training_draws_the_pairs_that_were_not_drawn_yet(tmp_path, monkeypatch):
+    seen = []
+    draw = Pairs.__getitem__
+
+    def drawn(pairs, index):
+        seen.append(pairs.first + index)
+        return draw(pairs, index)
+
+    monkeypatch.setattr(Pairs, "__getitem__", drawn)
+    monkeypatch.setattr("teachers.training.siamrpn.SETTLING", 2)
+    arguments = ["--out", str(tmp_path / "slim.safetensors"), "--batch", "2", "--workers", "0"]
+    # A step, the two batches that settle the normalisations, and the other step.
+    assert run_only_command(Train, "train", [*arguments, "--steps", "2"]) == 0
+    assert run_only_command(Train, "train", [*arguments, "--steps", "3", "--resume"]) == 0
+    assert seen == list(range(10))
+
+
+def test_a_training_goes_on_with_its_own_options_only(tmp_path, capsys):
+    arguments = ["--out", str(tmp_path / "slim.safetensors"), "--batch", "2", "--workers", "0", "--resume"]
+    torch.save({"options": {"seed": 0, "batch": 2, "rate": 1e-3}}, tmp_path / "slim.checkpoint.pt")
+    assert run_only_command(Train, "train", [*arguments, "--seed", "1", "--rate", "1e-2"]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "slim.checkpoint.pt" in said and "seed 0 instead of 1, rate 0.001 instead of 0.01" in said
+    assert "precision None instead of bfloat16" in said and "leave out --resume" in said
+    for content in (b"PK cut off", b""):
+        (tmp_path / "slim.checkpoint.pt").write_bytes(content)
+        assert run_only_command(Train, "train", arguments) == 2
+        assert "cannot be read" in " ".join(capsys.readouterr().err.split())
+    torch.save({"step": 3}, tmp_path / "slim.checkpoint.pt")
+    assert run_only_command(Train, "train", arguments) == 2
+    assert "no checkpoint of this version" in " ".join(capsys.readouterr().err.split())
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--out", "weights.pth"], "ends in .safetensors"),
         (["--out", "w.safetensors", "--minutes", "0"], "positive number"),
-        (["--out", "nowhere/w.safetensors", "--resume"], "checkpoint"),
+        (["--out", "nowhere/w.safetensors", "--resume"], "there is no checkpoint"),
     ],
 )
 def test_a_users_error_is_one_message(arguments, message, capsys, tmp_path, monkeypatch):

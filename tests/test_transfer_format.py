@@ -17,13 +17,12 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 from transfer_samples import LENGTH, content, make_video, textured, write_sample
 
-from datasets import images
 from datasets.boxes import overlap
 from datasets.errors import DataError
 from datasets.image_integrity import inspect_image
+from datasets.images import decode_jpeg, read_image, read_with_content
 from datasets.transfer.encoding import Encoding, FrameBlock, encode_video, row_digest
 from datasets.transfer.format import ARRAYS, FRAMES_ARRAYS, markdown
-from datasets.transfer.jpeg import decode, read_image
 from datasets.transfer.reader import TransferReader
 from datasets.transfer.record import TransferSet, best_teacher
 from datasets.transfer.validate import validate
@@ -55,7 +54,7 @@ def test_what_is_read_is_what_was_written(tmp_path, videos, kind):
                 if kind == "source":
                     assert bytes(window.jpeg(t)) == source
                 x, y, w, h = window.regions[t].astype(int)
-                original = decode(source)[y : y + h, x : x + w].astype(int)
+                original = decode_jpeg(source, "RGB")[y : y + h, x : x + w].astype(int)
                 assert np.abs(window.images()[t].astype(int) - original).mean() < 6
                 np.testing.assert_array_equal(window.image(t), window.images()[t])
             exact = overlap(window.ground_truth[:, None], window.teacher)
@@ -139,7 +138,7 @@ def test_plain_h5py_reads_it(tmp_path, videos):
         rows = file["windows/frame"][1]
         offset = file["frames/offset"][:]
         jpeg = file["frames/data"][offset[rows[2]] : offset[rows[2] + 1]]
-        assert decode(jpeg.tobytes()).ndim == 3
+        assert decode_jpeg(jpeg.tobytes(), "RGB").ndim == 3
         assert file["videos/name"].asstr()[file["windows/video"][1]] == "alpha"
         np.testing.assert_array_equal(file["boxes/teacher"][:], made.teacher)
         for array in (*ARRAYS, *FRAMES_ARRAYS):
@@ -220,7 +219,7 @@ def test_teachers_and_sets_see_the_same_pixels_whatever_exif_says(tmp_path, suff
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(textured(np.random.default_rng(0), 72, 50)).save(path, exif=exif)
-    tracked, (_, packed) = images.read_image(path), read_image(path)
+    tracked, (_, packed) = read_image(path), read_with_content(path)
     assert tracked.shape == packed.shape == (50, 72, 3)
     assert np.abs(tracked[..., ::-1].astype(int) - packed).max() <= 4
     assert inspect_image(path).size == (72, 50)

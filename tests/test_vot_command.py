@@ -92,6 +92,30 @@ def test_the_command_runs_the_experiment_and_scores_it(stack, tmp_path):
     assert "1 of 1 video run" in run(**options)[2]
 
 
+def test_runs_of_another_challenges_sequence_of_that_name_are_refused(stack, tmp_path):
+    """They would be scored against a target that they never saw."""
+    write_sequence(tmp_path / "later", "one", 30, [AWAY] * 30)
+    options = {"trackers": script_file(tmp_path), "out": tmp_path / "out", "workers": 1, "interval": (5, 15)}
+    assert run(**options, dataset=(f"vot:{stack}",))[0] == 0
+    code, _, err = run(**options, dataset=(f"vot:{tmp_path / 'later'}",))
+    assert code == 2
+    assert "one_001.txt: these are of another video of that name" in err and "another --out" in err
+
+
+def test_rows_beyond_the_last_image_are_left_out(tmp_path):
+    write_sequence(tmp_path / "vot", "one", 30, [[40, 40, 10, 10]] * 31)
+    code, out, err = run(
+        trackers=script_file(tmp_path),
+        dataset=(f"vot:{tmp_path / 'vot'}",),
+        interval=(5, 15),
+        out=tmp_path / "out",
+        workers=1,
+        format="json",
+    )
+    assert code == 0, err
+    assert json.loads(out)[0]["frames"] == 30
+
+
 def test_lengths_that_no_sequence_reaches_are_refused(stack, tmp_path):
     code, _, err = run(
         trackers=script_file(tmp_path), dataset=(f"vot:{stack}",), out=tmp_path / "out", workers=1

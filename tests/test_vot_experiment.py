@@ -19,7 +19,7 @@ def test_a_failure_restarts_the_tracker_five_frames_later(tmp_path):
     write_sequence(tmp_path, "s", 20, [[40 + t, 40, 10, 10] for t in range(20)])
     video = open_dataset(f"vot:{tmp_path}")["s"]
     tracker = Scripted(f4=AWAY, f10=[51, 40, 10, 10], f11=AWAY, f17=[57, 40, 10, 10], f18=AWAY)
-    run = run_supervised(tracker, video, read_polygons(tmp_path / "s" / "groundtruth.txt"), IMAGE)
+    run = run_supervised(tracker, video, read_polygons(tmp_path / "s" / "groundtruth.txt", len(video)), IMAGE)
     shown = [row.name if isinstance(row, State) else "region" for row in run.rows]
     assert shown == [
         *["STARTED", "region", "region", "region", "FAILED", "NOT_RUN", "NOT_RUN", "NOT_RUN", "NOT_RUN"],
@@ -40,7 +40,7 @@ def test_a_rotated_target_starts_the_box_around_it(tmp_path):
     run = run_supervised(
         tracker,
         open_dataset(f"vot:{tmp_path}")["s"],
-        read_polygons(tmp_path / "s" / "groundtruth.txt"),
+        read_polygons(tmp_path / "s" / "groundtruth.txt", 2),
         IMAGE,
     )
     half = 15 / math.sqrt(2)
@@ -67,7 +67,9 @@ def test_runs_are_written_and_read_back(tmp_path):
         read_run(path, 4)
     times.unlink()
     assert np.isnan(read_run(path, 4).seconds).all()
-    path.write_text("1\n0,0,4,0,4,4,0,4\n2\n0\n")  # another tracker may give polygons
+    path.write_text(
+        "1\n0,0,4,0,4,4,0,4\n2\n0\n\n"
+    )  # another tracker may give polygons, and end with a blank line
     assert read_run(path, 4).rows[1] == polygon([0, 0, 4, 4])
 
 
@@ -78,6 +80,10 @@ def test_runs_are_written_and_read_back(tmp_path):
         ("1\n2\n7\n", "line 3: '7' is no state"),
         ("1\n1,2,3\n2\n", "line 2: '1,2,3' is no state"),
         ("1\nx\n2\n", "line 2: 'x' is no state"),
+        ("1\n1.5\n2\n", "line 2: '1.5' is no state"),
+        ("1\ninf\n2\n", "line 2: 'inf' is no state"),
+        ("1\nnan,nan,nan,nan\n2\n", "line 2: 'nan,nan,nan,nan' is no state and no region"),
+        ("1\n2\n1,2,3,4\n", "line 3: '1,2,3,4' follows a frame in which the tracker was not running"),
         ("1,2,3,4\n2\n0\n", "line 1: the first row is '1,2,3,4', not 1"),
     ],
 )

@@ -72,12 +72,12 @@ def test_overlap_against_counting_points():
 def test_ground_truth_is_read_or_refused(tmp_path):
     path = tmp_path / "groundtruth.txt"
     path.write_text("1,2,3,4\n5,6,7,8\n")
-    assert read_polygons(path)[0] == [(1, 2), (4, 2), (4, 6), (1, 6)]
+    assert read_polygons(path, 2)[0] == [(1, 2), (4, 2), (4, 6), (1, 6)]
     path.write_text("0,0,4,0,4,4\n")
-    assert read_polygons(path) == [[(0, 0), (4, 0), (4, 4)]]
+    assert read_polygons(path, 1) == [[(0, 0), (4, 0), (4, 4)]]
     path.write_text("1,2,3,4\nNaN,NaN,NaN,NaN\n")
     with pytest.raises(DataError, match="line 2: the target has no region"):
-        read_polygons(path)
+        read_polygons(path, 2)
     path.write_text("1,2,3,4,5\n")
     with pytest.raises(DataError, match="5 values"):
-        read_polygons(path)
+        read_polygons(path, 2)

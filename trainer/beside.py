@@ -24,7 +24,7 @@ import numpy as np
 
 from datasets.errors import DataError
 from teachers.adapted import Adapted
-from teachers.base import Box, Image, MissingResultError, Task, Teacher, TeacherError, checked_box
+from teachers.base import Box, Image, NoRecordingError, Task, Teacher, TeacherError, checked_box
 
 _SHARED_GENERATORS = threading.Lock()
 
@@ -66,7 +66,7 @@ class Beside:
             Each running teacher's box for frame 0.
 
         Raises:
-            MissingResultError: If a recorded teacher has no usable result for this video.
+            NoRecordingError: If a recorded teacher has no usable result for this video.
             DataError: If its file is malformed.
         """
         self._collect()
@@ -84,13 +84,13 @@ class Beside:
         """Wait for the frame's boxes, by the names of the teachers that still run.
 
         Raises:
-            MissingResultError: See `start`.
+            NoRecordingError: See `start`.
             DataError: See `start`.
         """
         answers = self._collect()
         found: dict[str, Box] = {}
         for name, answer in answers.items():
-            if isinstance(answer, MissingResultError | DataError):
+            if isinstance(answer, NoRecordingError | DataError):
                 raise answer
             if isinstance(answer, Exception):
                 self.failed[name] = f"{type(answer).__name__}: {' '.join(str(answer).split())}"

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from teachers.gpu.upload import uploaded
+from trainer.mdp import is_valid
 
 _PIXELS = 1 << 26
 """Of one pass: float32 in three colours, 0.8 GB. Only whole frames of many videos take several."""
@@ -74,8 +75,7 @@ def crop_packed(
     Raises:
         ValueError: On the CPU, if a box is not finite or has no area.
     """
-    good = boxes.isfinite().all(dim=-1) & (boxes[:, 2:] > 0).all(dim=-1)
-    if boxes.device.type == "cpu" and not bool(good.all()):
+    if boxes.device.type == "cpu" and not bool(is_valid(boxes).all()):
         raise ValueError(f"cannot crop around the boxes {boxes.tolist()}: they must be finite, with area")
     # In float64, because a corner that falls on half a pixel has to round as the CPU's does.
     windows, limits, boxes, stored = (t.double() for t in (windows, image_sizes, boxes, images.stored))

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datasets.boxes import Boxes
-from datasets.transfer.jpeg import RGB
+from datasets.images import RGB
 from teachers.gpu.upload import uploaded
-from trainer.options import EpisodeOptions
+from trainer.options import EpisodeOptions, TrainOptions
 from trainer.windows import Windows
 
 
@@ -151,7 +151,7 @@ def plan(
     )
 
 
-def load(windows: Windows, plan: Plan, frames: int, options: EpisodeOptions, device: torch.device) -> Clip:
+def load(windows: Windows, plan: Plan, frames: int, options: TrainOptions, device: torch.device) -> Clip:
     """Read and decode an episode's first frames.
 
     Raises:
@@ -176,10 +176,10 @@ def load(windows: Windows, plan: Plan, frames: int, options: EpisodeOptions, dev
             _turned(boxes, sizes) for boxes in (regions, truth, target, followed)
         )
         sizes = np.ascontiguousarray(sizes[:, ::-1])
-    followed = strayed(followed, plan.drift, options.smallest_box)
-    start = truth[0] if options.start == "ground-truth" else target[0]
+    followed = strayed(followed, plan.drift, options.student.smallest_box)
+    start = truth[0] if options.episode.start == "ground-truth" else target[0]
     moved = start + np.asarray(plan.shake, dtype=np.float32) * np.tile(start[2:], 2)
-    moved[2:] = np.maximum(moved[2:], options.smallest_box)
+    moved[2:] = np.maximum(moved[2:], options.student.smallest_box)
     present = windows.present[n][order, None].astype(np.float32)
     numbers = np.concatenate([regions, sizes, truth, target, followed, present], axis=1)
     table = uploaded(numbers.astype(np.float32, copy=False), device)
@@ -234,38 +234,24 @@ class Reader:
     """Clips of the episodes of this process's students; the next one of each is decoded ahead by threads.
 
     Args:
-        options: Augmentations, and where an episode starts.
+        options: Of the run.
         windows: To learn from.
-        seed: Of the run.
-        students: Over all processes.
-        threads: That decode.
         device: Where the clips go.
     """
 
-    def __init__(
-        self,
-        options: EpisodeOptions,
-        windows: Windows,
-        seed: int,
-        students: int,
-        threads: int,
-        device: torch.device,
-    ) -> None:
+    def __init__(self, options: TrainOptions, windows: Windows, device: torch.device) -> None:
         self._options = options
         self._windows = windows
-        self._seed = seed
-        self._students = students
         self._device = device
-        self._pool = ThreadPoolExecutor(threads, "decode")
+        self._pool = ThreadPoolExecutor(options.machine.readers, "decode")
         self._ahead: dict[tuple[int, int], Future[Clip]] = {}
 
     def prepare(self, student: int, episode: int, steps: int) -> None:
         """Begin to decode an episode of at most so many steps."""
-        drawn = plan(self._options, self._windows, self._seed, student, episode, self._students)
+        o = self._options
+        drawn = plan(o.episode, self._windows, o.seed, student, episode, o.students)
         frames = min(steps + 1, self._windows.length)
-        self._ahead[student, episode] = self._pool.submit(
-            load, self._windows, drawn, frames, self._options, self._device
-        )
+        self._ahead[student, episode] = self._pool.submit(load, self._windows, drawn, frames, o, self._device)
 
     def take(self, student: int, episode: int, steps: int) -> Clip:
         """An episode of so many steps, decoded ahead if `prepare` was told of at least so many.

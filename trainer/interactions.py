@@ -153,7 +153,7 @@ class Interactions:
                 both.sizes.flatten(0, 1),
                 torch.cat([around, around]),
                 self._options.student.crop_size,
-                self._options.episode.context,
+                self._options.student.context,
                 self._device,
             )
             if self._options.episode.tint:
@@ -209,7 +209,7 @@ class Interactions:
         """Boxes (..., S, 4), overlaps and rewards (..., S) that actions (..., S, 4) lead to."""
         now = self._now()
         moved = transition(actions.detach().clamp(-1.0, 1.0), self.box)
-        box = clip_box(moved, now.sizes[:, 0], now.sizes[:, 1], self._options.episode.smallest_box)
+        box = clip_box(moved, now.sizes[:, 0], now.sizes[:, 1], self._options.student.smallest_box)
         overlaps = overlap(box, now.truth)
         return box, overlaps, torch.where(frame.present, reward(overlaps), torch.zeros_like(overlaps))
 

@@ -17,8 +17,8 @@ from datasets.errors import DataError
 from datasets.images import read_image
 from datasets.spec import parse_spec
 from datasets.video import Video, VideoDataset
-from teachers.base import MissingResultError, Task, TeacherError
-from trainer import pool
+from teachers import pool
+from teachers.base import NoRecordingError, Task, TeacherError
 from trainer.evaluate.tables import rendered
 from trainer.judgement import Picks, Values, rewards
 from trainer.trackers import Inference, TrasfustTracker, TrasTracker, TrastTracker
@@ -98,7 +98,7 @@ class Study:
 
     Args:
         inference: The student.
-        teachers: By name, with options, see `trainer.pool`.
+        teachers: By name, with options, see `teachers.pool`.
         period: Of the LSTM's returns.
         horizon: Frames of the return `ahead`.
         margin: See `Picks`.
@@ -176,7 +176,7 @@ class Study:
             for name, tracker in list(trackers.items()):
                 try:
                     _ = tracker.track(image) if t else tracker.start(image, first, task)
-                except MissingResultError as error:  # no tracker's failure but the user's
+                except NoRecordingError as error:  # no tracker's failure but the user's
                     raise ValueError(str(error)) from error
                 except TeacherError as error:
                     failed.setdefault(str(error), []).append(name)

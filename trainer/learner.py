@@ -55,7 +55,7 @@ class Learner:
 
     Attributes:
         updates: Made so far.
-        measures: Sums since `clear`, float64 (len(MEASURES),).
+        measures: Sums since the last `means`, float64 (len(MEASURES),).
     """
 
     def __init__(
@@ -313,13 +313,14 @@ class Learner:
             raise diverged(f"after update {self.updates} a weight")
 
     def state(self) -> dict[str, Any]:
-        """Everything but the students' interactions, for `restore`."""
+        """Everything but the students' interactions, for `restore`; all processes have to ask at once."""
+        measures = self._processes.sum(self.measures)
         return {
             "student": _copied(self.student),
             "average": None if self._average is None else _copied(self._average.student),
             "optimiser": self.optimiser.state_dict(),
             "updates": self.updates,
-            "measures": self.measures.cpu().clone(),
+            "measures": measures.cpu().clone(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -329,7 +330,9 @@ class Learner:
             self._average.restore(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.updates = state["updates"]
-        self.measures.copy_(state["measures"])
+        self.measures.zero_()
+        if self._processes.first:  # what all had counted goes on in one
+            self.measures.copy_(state["measures"])
 
 
 def _compiled(student: Student) -> Callable[[Tensor, Tensor], Tensor]:

@@ -64,16 +64,12 @@ RECIPES: dict[RecipeName, Recipe] = {
 class EpisodeOptions:
     """The interaction of a student with a window of the transfer set."""
 
-    context: float = 1.5
-    """c: a crop is so many times as wide and high as the box."""
     start: Literal["ground-truth", "teacher"] = "ground-truth"
     """b_0 of an episode: the ground truth in the window's first frame, or the best teacher's box."""
     execute: Literal["mean", "sample"] = "mean"
     """What a distilling or imitating student does: what it predicts, or a sample, as an autonomous one does."""
     memory: Literal["carried", "fresh"] = "carried"
     """The LSTM's after the t_max steps of an update, where the episode goes on: it stays, or is that of a new one."""
-    smallest_box: float = 1.0
-    """Least width and height of the student's box in pixels; the authors' code has 0."""
     mirror: float = 0.0
     """Augmentation, not in the paper: share of the episodes shown mirrored, boxes and all."""
     reverse: float = 0.0
@@ -245,12 +241,6 @@ class TrainOptions:
             ),
             ("segment", self.segment >= 1, "at least 1"),
             ("seed", self.seed >= 0, "at least 0"),
-            ("episode.context", self.episode.context > 0, "positive"),
-            (
-                "episode.smallest_box",
-                self.episode.smallest_box > 0,
-                "positive: an action moves no box without area",
-            ),
             ("episode.mirror", 0 <= self.episode.mirror <= 1, "a share"),
             ("episode.reverse", 0 <= self.episode.reverse <= 1, "a share"),
             ("episode.turn", 0 <= self.episode.turn <= 1, "a share"),

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from datasets.boxes import Boxes, overlap
 from datasets.transfer.window import Window
 from trainer.episodes import draw_drift, strayed
-from trainer.options import EpisodeOptions, ValidationOptions
+from trainer.options import TrainOptions
 from trainer.student import Student, diverged
 from trainer.validation import HeldOutWindow, Score, crops, score, spread
 from trainer.windows import Windows
@@ -48,13 +48,15 @@ class Tracks:
         return result
 
 
-def tracks(window: Window, number: int, options: EpisodeOptions) -> Tracks:
+def tracks(window: Window, number: int, options: TrainOptions) -> Tracks:
     """Draw the tracks of a window, as `trainer.episodes.plan` draws what a following student follows."""
     rng = np.random.default_rng([3, number])
     boxes = np.stack(
         [
             strayed(
-                window.teacher[:, rng.choice(window.positive)], draw_drift(options, rng), options.smallest_box
+                window.teacher[:, rng.choice(window.positive)],
+                draw_drift(options.episode, rng),
+                options.student.smallest_box,
             )
             for _ in range(TRACKS)
         ]
@@ -66,17 +68,16 @@ class HeldOutTracks:
     """What a judge picks from.
 
     Args:
-        options: How many windows at most.
-        episode: How far the tracks stray, and the context of the crops.
+        options: Of the run; they say how many windows at most, and how far the tracks stray.
         windows: Of held-out videos of the transfer set.
     """
 
     what = "windows"
 
-    def __init__(self, options: ValidationOptions, episode: EpisodeOptions, windows: Windows) -> None:
-        self._episode = episode
+    def __init__(self, options: TrainOptions, windows: Windows) -> None:
+        self._options = options
         self._windows = windows
-        self._rows = spread(len(windows), options.most)
+        self._rows = spread(len(windows), options.validation.most)
 
     def __len__(self) -> int:
         """How many windows."""
@@ -84,7 +85,7 @@ class HeldOutTracks:
 
     def __iter__(self) -> Iterator[Tracks]:
         """The tracks of each."""
-        return (tracks(self._windows.window(n), n, self._episode) for n in self._rows)
+        return (tracks(self._windows.window(n), n, self._options) for n in self._rows)
 
     def baselines(self) -> dict[str, Score]:
         """Picks at random, each track as likely, and the best that can be picked."""
@@ -103,15 +104,13 @@ class HeldOutTracks:
         every, picks = list(self), []
         for n in range(0, len(every), _TOGETHER):
             some = every[n : n + _TOGETHER]
-            picks += list(_values(student, some, self._episode.context, device).argmax(axis=1))
+            picks += list(_values(student, some, device).argmax(axis=1))
         boxes = [found.picked(rows) for found, rows in zip(every, picks, strict=True)]
         return score(boxes, [(found.sequence.truth, found.sequence.present) for found in every])
 
 
 @torch.inference_mode()
-def _values(
-    student: Student, every: list[Tracks], context: float, device: torch.device
-) -> NDArray[np.float32]:
+def _values(student: Student, every: list[Tracks], device: torch.device) -> NDArray[np.float32]:
     """v_t of every track of N windows, (N, TRACKS, L), 0 for frame 0: the state is both frames around b_{t-1}."""
     length = every[0].boxes.shape[1]
     values = np.zeros((len(every), TRACKS, length), dtype=np.float32)
@@ -121,7 +120,7 @@ def _values(
         now = [found.sequence.pixels(t) for found in every]
         box = torch.from_numpy(np.concatenate([found.boxes[:, t - 1] for found in every]))
         both = [[pixels for pixels in some for _ in range(TRACKS)] for some in (before, now)]
-        _, value, memory = student(*crops(student, both[0], both[1], box, context, device), memory)
+        _, value, memory = student(*crops(student, both[0], both[1], box, device), memory)
         values[:, :, t] = value.reshape(len(every), TRACKS).cpu().numpy()
         before = now
     if not np.isfinite(values).all():

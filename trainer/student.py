@@ -8,6 +8,7 @@ action, value, state = student(previous, current, state)      # crops (1, 3, 128
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -65,7 +66,10 @@ class StudentOutput(NamedTuple):
 
 @dataclass(frozen=True)
 class StudentOptions:
-    """The network's shape; the defaults are the paper's."""
+    """The network's shape, what it sees and what its boxes may be: all that a tracker has to know of its student.
+
+    The defaults are the paper's, `smallest_box` apart.
+    """
 
     backbone: BackboneName = "resnet18"
     """Convolutional part: resnet18 (the paper's), or small, tiny or matching, which learn from scratch on a CPU;
@@ -74,6 +78,10 @@ class StudentOptions:
     """Neurons of each fully connected layer and of the LSTM."""
     crop_size: int = 128
     """Width and height of the crops in pixels, a multiple of 32."""
+    context: float = 1.5
+    """c: a crop is so many times as wide and high as the box."""
+    smallest_box: float = 1.0
+    """Least width and height of the student's box in pixels; the authors' code has 0."""
 
     def __post_init__(self) -> None:
         if self.backbone not in get_args(BackboneName):
@@ -82,6 +90,12 @@ class StudentOptions:
             raise ValueError(f"width {self.width} must be positive")
         if self.crop_size < STRIDE or self.crop_size % STRIDE:
             raise ValueError(f"crop_size {self.crop_size} must be a multiple of {STRIDE}")
+        if not 0 < self.context < math.inf:
+            raise ValueError(f"context {self.context} must be positive and finite")
+        if not 0 < self.smallest_box < math.inf:
+            raise ValueError(
+                f"smallest_box {self.smallest_box} must be positive and finite: an action moves no box without area"
+            )
 
 
 class Student(nn.Module):

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Literal
 
 from datasets.command_line import run_only_command
+from datasets.single_video import read_video
+from teachers import pool
 from teachers.base import Image
 from teachers.film import TARGET, TEXT, TRACKER, Canvas, Filming
 from teachers.run import Run
-from teachers.try_command import read_video
-from trainer import pool
 from trainer.trackers import Tras, Trasfust, Trast
 from trainer.trackers.choice import STUDENT
+from trainer.trackers.memory import PERIOD
 
 Tracker = Tras | Trast | Trasfust
 
@@ -42,7 +43,7 @@ class Track(Filming):
     """Teachers: `kcf`, `nano,backbone=b.onnx,neckhead=h.onnx`, `recorded:RESULTS/TRACKER`, `NAME=kcf,padding=2`."""
     device: str = "cpu"
     """Where the student runs: cpu, cuda, cuda:1 ..."""
-    period: int = 32
+    period: int = PERIOD
     """Updates after which the LSTM returns to its first state; 0 for never."""
 
     def run(self) -> int:
@@ -71,8 +72,6 @@ def build(kind: str, weights: Path, teachers: tuple[str, ...], device: str, peri
             raise ValueError(f"--teachers {' '.join(teachers)}: tras has none")
         return Tras(weights, device, period)
     if kind == "trast":
-        if len(named) != 1:
-            raise ValueError(f"--teachers: trast has one teacher, not {len(named)}")
         return Trast(weights, named, device, period)
     return Trasfust(weights, named, device, period)
 

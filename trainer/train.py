@@ -106,7 +106,7 @@ def train(
             )
         learn, test = split(windows, 0.0 if options.validation.videos else options.validation.share)
         kind = HeldOut if RECIPES[options.recipe].tracks else HeldOutTracks
-        held_out = kind(options.validation, options.episode, test)
+        held_out = kind(options, test)
         run = _Run(out, options, sets, learn, held_out, processes, saved, stack)
         return run.go()
 
@@ -146,16 +146,7 @@ class _Run:
             )
         student = first_student(options, fresh=saved is None).to(processes.device)
         student = student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # PyTorch's stub
-        reader = stack.enter_context(
-            Reader(
-                options.episode,
-                windows,
-                options.seed,
-                options.students,
-                options.machine.readers,
-                processes.device,
-            )
-        )
+        reader = stack.enter_context(Reader(options, windows, processes.device))
         self._interactions = Interactions(
             options,
             reader,
@@ -245,12 +236,12 @@ class _Run:
     def _save(self) -> None:
         self._learner.check()
         interactions = self._processes.gather(self._interactions.state())
+        state = self._learner.state()
         if self._processes.first:
             self._logs.flush()
             self._save_student(LAST)
             if not len(self._held_out):  # nothing chooses others
                 self._save_student(BEST)
-            state = self._learner.state()
             Checkpoint(self._options, self._sets, state, interactions, self._standing).save(self._out)
 
     def _save_student(self, name: str) -> None:
@@ -303,8 +294,8 @@ def first_student(options: TrainOptions, fresh: bool = True) -> Student:
         student = load_student(options.init)
         if student.options != options.student:
             raise ValueError(
-                f"init: {options.init} holds a student of {_named(student.options)}, not of "
-                f"{_named(options.student)}: give these options as it has them"
+                f"init: {options.init} holds a student of {_differing(student.options, options.student)}, not of "
+                f"{_differing(options.student, student.options)}: give these options as it has them"
             )
     elif isinstance(options.imagenet, Path):
         load_imagenet(student.backbone, options.imagenet)
@@ -313,9 +304,10 @@ def first_student(options: TrainOptions, fresh: bool = True) -> Student:
     return student
 
 
-def _named(options: StudentOptions) -> str:
-    """A student's shape as options of the command line."""
-    return " ".join(f"--student.{name.replace('_', '-')} {value}" for name, value in asdict(options).items())
+def _differing(options: StudentOptions, other: StudentOptions) -> str:
+    """What one student has that the other has not, as options of the command line."""
+    own = set(asdict(options).items()) - set(asdict(other).items())
+    return " ".join(f"--student.{name.replace('_', '-')} {value}" for name, value in sorted(own))
 
 
 @contextmanager

@@ -19,13 +19,13 @@ from torch import Tensor
 
 from datasets import open_dataset
 from datasets.boxes import Boxes, overlap
-from datasets.transfer.jpeg import RGB, read_image
+from datasets.images import RGB, read_with_content
 from datasets.transfer.window import Window
 from datasets.video import Video
 from trainer.crops import crop_batch
 from trainer.cutouts import crop_uploaded
 from trainer.mdp import clip_box, seen_box, transition
-from trainer.options import EpisodeOptions, ValidationOptions
+from trainer.options import TrainOptions
 from trainer.student import LSTMState, Student, diverged
 from trainer.trackers.memory import Memory
 from trainer.windows import Windows
@@ -100,7 +100,7 @@ class HeldOutVideo:
 
     def pixels(self, t: int) -> Pixels:
         """Frame t, whole."""
-        image = read_image(self.video.frames[t])[1]
+        image = read_with_content(self.video.frames[t])[1]
         height, width = image.shape[:2]
         return Pixels(image, np.array([0, 0, width, height], dtype=np.float32), (width, height))
 
@@ -135,8 +135,7 @@ class HeldOut:
     """What is tracked. Nothing of it stays in memory: neither windows nor videos keep a frame that was looked at.
 
     Args:
-        options: Which, and how many.
-        episode: Context of the crops, and least size of a box.
+        options: Of the run; `validation` says which, and how many.
         windows: Of held-out videos of the transfer set, used where the options name no dataset.
 
     Raises:
@@ -144,23 +143,23 @@ class HeldOut:
         DataError: If it cannot be read.
     """
 
-    def __init__(self, options: ValidationOptions, episode: EpisodeOptions, windows: Windows) -> None:
-        self._episode = episode
+    def __init__(self, options: TrainOptions, windows: Windows) -> None:
+        chosen = options.validation
         self._windows = windows
         self._videos: list[Video] = []
-        if options.videos is not None:
-            dataset = open_dataset(options.videos)
-            for name in dataset.names[: options.most]:
+        if chosen.videos is not None:
+            dataset = open_dataset(chosen.videos)
+            for name in dataset.names[: chosen.most]:
                 video = dataset[name]
                 if video.frames and not video.absent[0] and not video.absent[1:].all():
                     self._videos.append(video)
             if not self._videos:
                 raise ValueError(
-                    f"validation.videos {options.videos}: none of {min(len(dataset.names), options.most)} videos has "
+                    f"validation.videos {chosen.videos}: none of {min(len(dataset.names), chosen.most)} videos has "
                     "images, its target in its first frame, and ground truth in a later one (a test split has none): "
                     "name another split or dataset"
                 )
-        self._rows = spread(len(windows), options.most)
+        self._rows = spread(len(windows), chosen.most)
 
     def __len__(self) -> int:
         """How many windows or videos."""
@@ -186,7 +185,7 @@ class HeldOut:
 
     def validate(self, student: Student, device: torch.device) -> Score:
         """Track all of it and score the boxes."""
-        tracked = follow(student, self, self._episode, device)
+        tracked = follow(student, self, device)
         return score([boxes for boxes, _ in tracked], [(s.truth, s.present) for _, s in tracked])
 
 
@@ -250,15 +249,12 @@ class _Target:
 
 
 @torch.inference_mode()
-def follow(
-    student: Student, held_out: HeldOut, episode: EpisodeOptions, device: torch.device
-) -> list[tuple[Boxes, Sequence_]]:
+def follow(student: Student, held_out: HeldOut, device: torch.device) -> list[tuple[Boxes, Sequence_]]:
     """Track every sequence from its ground truth in frame 0.
 
     Args:
         student: It is put into evaluation mode, and left there.
         held_out: What to track.
-        episode: Context of the crops, and least size of a box.
         device: Where the student is.
 
     Returns:
@@ -280,7 +276,7 @@ def follow(
                 break
         if not busy:
             return [done[number] for number in range(len(done))]
-        _advance(student, busy, episode, device)
+        _advance(student, busy, device)
         for target in busy:
             if target.over:
                 done[target.number] = np.stack(target.boxes).astype(np.float32), target.sequence
@@ -292,7 +288,6 @@ def crops(
     before: Sequence[Pixels],
     now: Sequence[Pixels],
     box: Tensor,
-    context: float,
     device: torch.device,
 ) -> tuple[Tensor, Tensor]:
     """The states of B targets: two frames of each around its last box, (B, 4), on the CPU; the crops on the device."""
@@ -300,7 +295,7 @@ def crops(
     images, windows = [p.image for p in pairs], np.stack([p.window for p in pairs])
     sizes = torch.tensor([p.size for p in pairs], dtype=torch.float32)
     around = seen_box(box, *sizes[len(now) :].unbind(dim=1)).repeat(2, 1)
-    size = student.options.crop_size
+    size, context = student.options.crop_size, student.options.context
     if device.type == "cpu":
         tensors = [torch.from_numpy(image) for image in images]
         made = crop_batch(tensors, torch.from_numpy(windows), sizes, around, size, context)
@@ -310,12 +305,12 @@ def crops(
     return previous, current
 
 
-def _advance(student: Student, busy: list[_Target], episode: EpisodeOptions, device: torch.device) -> None:
+def _advance(student: Student, busy: list[_Target], device: torch.device) -> None:
     """One frame of every target."""
     now = [target.sequence.pixels(len(target.boxes)) for target in busy]
     box = torch.from_numpy(np.stack([target.boxes[-1] for target in busy]))
     width, height = torch.tensor([p.size for p in now], dtype=torch.float32).unbind(dim=1)
-    previous, current = crops(student, [target.before for target in busy], now, box, episode.context, device)
+    previous, current = crops(student, [target.before for target in busy], now, box, device)
     memories = [target.memory.recall() for target in busy]
     joined = LSTMState(*(torch.cat(parts) for parts in zip(*memories, strict=True)))
     action, _, state = student(previous, current, joined)
@@ -323,7 +318,8 @@ def _advance(student: Student, busy: list[_Target], episode: EpisodeOptions, dev
     if not bool(action.isfinite().all()):
         raise diverged("an action on what is held out")
     kept = map(LSTMState, *(torch.split(part, 1) for part in state))
-    moved = clip_box(transition(action.clamp(-1.0, 1.0), box), width, height, episode.smallest_box).numpy()
+    smallest = student.options.smallest_box
+    moved = clip_box(transition(action.clamp(-1.0, 1.0), box), width, height, smallest).numpy()
     for target, pixels, there, own in zip(busy, now, moved, kept, strict=True):
         target.boxes.append(there)
         target.before = pixels

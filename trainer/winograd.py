@@ -3,7 +3,7 @@
 PyTorch's own kernels for CPUs make all nine of each number; on ResNet-18 and a batch of crops they do so at the
 processor's peak, where fewer multiplications are all that is left to gain. F(4x4, 3x3) of Lavin and Gray (CVPR 2016):
 tiles and filters go into a domain where the convolution is 36 products of matrices (`trainer.winograd_kernels`).
-`teachers.siamrpn.winograd` is its kin for inference: of any kernel size, with filters transformed once, no gradients.
+`teachers.inference.winograd` is its kin for inference: of any kernel size, with filters transformed once, no gradients.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from teachers.features.compiled import compiled
+from datasets.compiled import compiled
 
 Array = NDArray[np.float32]
 

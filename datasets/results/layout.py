@@ -27,8 +27,8 @@ Form = Literal["per video", "flat"]
 _REPETITION = re.compile(r"_\d{3}\.txt")
 _NOT_BOXES = ("_time.txt", "_object_presence_scores.txt", "_confidence.txt")
 
-ALIASES = {"human4-2": "human4"}
-"""The GOT-10k toolkit calls OTB's Human4-2 after its folder."""
+ALIASES = {"human4-2": "human4", "human4": "human4-2"}
+"""OTB's Human4 has one target, which it calls Human4-2; the GOT-10k toolkit calls it after its folder."""
 
 
 @dataclass(frozen=True)
@@ -155,11 +155,12 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _form(folder: Path) -> Form | None:
+    flat = False
     with os.scandir(folder) as found:
         for entry in found:
             if entry.is_dir():
                 if (folder / entry.name / f"{entry.name}_001.txt").is_file():
                     return "per video"
-            elif entry.name.endswith(".txt") and not entry.name.endswith(_NOT_BOXES):
-                return "flat"
-    return None
+            else:
+                flat |= entry.name.endswith(".txt") and not entry.name.endswith(_NOT_BOXES)
+    return "flat" if flat else None

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from datasets.boxes import is_valid
-from datasets.transfer.jpeg import RGB
+from datasets.images import RGB
 from datasets.transfer.resample import resample_region
 
 _LARGEST = 1 << 20

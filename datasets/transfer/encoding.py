@@ -22,9 +22,8 @@ from numpy.typing import NDArray
 
 from datasets.boxes import Boxes, hull, is_valid, scaled, to_corners
 from datasets.errors import DataError
-from datasets.images import is_jpeg
+from datasets.images import RGB, is_jpeg, read_with_content
 from datasets.transfer.format import DIGEST_BYTES
-from datasets.transfer.jpeg import RGB, read_image
 from datasets.transfer.resample import reduce
 from datasets.video import Video
 
@@ -135,7 +134,7 @@ def encode_video(video: Video, frame_indices: NDArray[np.integer], encoding: Enc
     windows, sizes, image_sizes = [], [], []
     for t in index.tolist():
         path = video.frames[t]
-        data, image = read_image(path)
+        data, image = read_with_content(path)
         height, width = image.shape[:2]
         window, size = np.array([0, 0, width, height]), (width, height)
         if wanted is not None:

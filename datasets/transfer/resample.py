@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import Final
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from datasets.compiled import compiled_like_python
 
 Taps = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]
 Axis = tuple[float, float, float, float, float]
@@ -29,7 +30,7 @@ _LINES = 16
 """So many are stood up at a time: all that this reads and writes is then in the nearest memory."""
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled_like_python
 def taps(
     n: int, start: float, stop: float, origin: float, extent: float, stored: int, limit: float, kernel: int
 ) -> Taps:  # pragma: no cover - compiled
@@ -88,7 +89,7 @@ def taps(
     return first, count, weight
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled_like_python
 def _byte(total: np.int32) -> int:  # pragma: no cover - compiled
     value = int(total >> _BITS)
     if value < 0:
@@ -96,7 +97,7 @@ def _byte(total: np.int32) -> int:  # pragma: no cover - compiled
     return 255 if value > 255 else value
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled_like_python
 def _weigh(
     rows: NDArray[np.uint8],
     first: int,
@@ -118,7 +119,7 @@ def _weigh(
         line[c] = _byte(total[c])
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled_like_python
 def _stand(
     lines: NDArray[np.uint8], count: int, target: NDArray[np.uint8], at: int
 ) -> None:  # pragma: no cover
@@ -129,7 +130,7 @@ def _stand(
             row[i] = lines[i, c]
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled_like_python
 def _resample(image: NDArray[np.uint8], across: Taps, down: Taps) -> NDArray[np.uint8]:  # pragma: no cover
     first, count, weight = across
     top, rows, row_weight = down
@@ -160,7 +161,7 @@ def _resample(image: NDArray[np.uint8], across: Taps, down: Taps) -> NDArray[np.
     return out.reshape(height, width, 3)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled_like_python
 def _resample_region(
     image: NDArray[np.uint8], across: Axis, down: Axis, size: int
 ) -> NDArray[np.uint8]:  # pragma: no cover

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.boxes import is_valid, overlap
+from datasets.images import decode_jpeg
 from datasets.transfer.encoding import row_digest
-from datasets.transfer.jpeg import decode
 from datasets.transfer.pixels import Pixels, Tables
 from datasets.transfer.record import best_teacher, overlaps
 
@@ -88,7 +88,7 @@ def pixel_rules(pixels: Pixels, advance: Callable[[int], None]) -> Iterator[Brea
 
 def _jpeg(data: memoryview, size: list[int]) -> Iterator[str]:
     try:
-        height, width = decode(data).shape[:2]
+        height, width = decode_jpeg(data, "RGB").shape[:2]
     except ValueError as error:
         yield f"does not decode ({error})"
         return

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from datasets.boxes import Boxes, is_valid
-from datasets.transfer.jpeg import RGB
+from datasets.images import RGB
 from datasets.transfer.outlines import outline
 from datasets.transfer.tile import Tile
 from datasets.transfer.window import Window

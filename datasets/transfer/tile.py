@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.boxes import Boxes, centres
-from datasets.transfer.jpeg import RGB
+from datasets.images import RGB
 from datasets.transfer.window import Window
 
 SLIMMEST = 0.75

@@ -13,8 +13,8 @@ from PIL import Image
 
 from datasets.atomic import appearing
 from datasets.errors import DataError
+from datasets.images import RGB
 from datasets.mp4 import FPS, write_mp4
-from datasets.transfer.jpeg import RGB
 from datasets.transfer.reader import TransferReader
 from datasets.transfer.sheet import page
 from datasets.transfer.tile import spread, tiles

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from datasets.boxes import Boxes
 from datasets.errors import DataError
+from datasets.images import RGB, decode_jpeg
 from datasets.transfer.crop import Crop, crop_region
-from datasets.transfer.jpeg import RGB, decode
 from datasets.transfer.pixels import Pixels
 
 
@@ -143,7 +143,7 @@ class Window:
 
     def _decode(self, t: int, file: memoryview, out: NDArray[np.uint8] | None = None) -> RGB:
         try:
-            return decode(file, out)
+            return decode_jpeg(file, "RGB", out)
         except ValueError as error:
             problem = f"row {self.rows[t]} of /frames is damaged ({error})"
             remedy = "Restore the file from a copy, or build it again with `dvc repro`"

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.compiled import compiled
 from teachers.eco.layout import Layout
-from teachers.features.compiled import compiled
 
 Floats = NDArray[np.float32]
 

@@ -7,8 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.compiled import compiled
 from teachers.eco.fourier import Fourier
-from teachers.features.compiled import compiled
 
 Floats = NDArray[np.float32]
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.compiled import compiled
 from teachers.eco.geometry import COLOUR_CELL, HOG_CELL, Geometry
 from teachers.features.colour_fhog import ColourFHOG
 from teachers.features.colours import ColourTable, colour_cells, grey_cells
-from teachers.features.compiled import compiled
 from teachers.features.fhog import CHANNELS, FHOG, LANES
 
 Floats = NDArray[np.float32]

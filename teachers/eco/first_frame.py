@@ -10,12 +10,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.compiled import compiled
 from teachers.eco.data_term import DataTerm
 from teachers.eco.descent import Descent
 from teachers.eco.layout import Layout
 from teachers.eco.regularisation import Regulariser
 from teachers.eco.vectors import advance
-from teachers.features.compiled import compiled
 
 Floats = NDArray[np.float32]
 

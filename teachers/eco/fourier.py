@@ -17,7 +17,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from teachers.features.compiled import compiled
+from datasets.compiled import compiled
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -57,11 +57,6 @@ class Fourier:
         ky, kx = np.arange(-self.m, self.m + 1), np.arange(self.m + 1)
         phase = np.exp(1j * kx * columns)[:, None] * np.exp(1j * ky * rows)[None, :]
         return planes(phase)
-
-    @property
-    def interpolation(self) -> Floats:
-        """The interpolation function's series, float32 (2, coefficients)."""
-        return self._interpolation
 
     def forward(self, maps: Floats, out: Floats) -> Floats:
         """Series of the interpolated functions.

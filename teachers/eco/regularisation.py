@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.compiled import compiled
 from teachers.eco.geometry import Geometry
 from teachers.eco.layout import Layout
-from teachers.features.compiled import compiled
 
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]

@@ -11,11 +11,11 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.compiled import compiled
 from teachers.eco.features import Noise
 from teachers.eco.geometry import SCALE_STEP
 from teachers.eco.window import scale_windows
 from teachers.features.colour_fhog import ColourFHOG
-from teachers.features.compiled import compiled
 from teachers.features.fhog import FHOG, LANES
 
 Floats = NDArray[np.float32]

@@ -1,4 +1,4 @@
-"""What every ECO is given: a colour image, a target in it, and a generator of the video's own."""
+"""What every ECO is given: a target in an image, and a generator of the video's own."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from blake3 import blake3
 
-from datasets.boxes import is_valid
-from teachers.base import Box, Image, Task, TeacherError
+from teachers.base import Box, Image, Task
+from teachers.target import checked_target, refusal
 
 THINNEST = 100
 """Longest to shortest side of a target; a thinner one has no whole pixel in the search region."""
@@ -33,40 +33,17 @@ class Target:
         return np.array([column - (w - 1) / 2, row - (h - 1) / 2, w, h], dtype=np.float32)
 
 
-def target_of(image: Image, box: Box, task: Task) -> Target:
-    """Check a video's first box.
+def target_of(image: Image, box: Box, task: Task, teacher: str) -> Target:
+    """Check a video's first box, see `checked_target` for the arguments.
 
     Raises:
         TeacherError: If the box is not valid, lies outside the image, or is too thin.
     """
-    x, y, w, h = (float(value) for value in box)
-    shown = f"{task.name}: the target ({x:g}, {y:g}, {w:g}, {h:g})"
-    if not bool(is_valid(box)):
-        raise TeacherError(f"{shown} is not a box with a width and a height")
-    height, width = image.shape[:2]
-    if x >= width or y >= height or x + w <= 0 or y + h <= 0:
-        raise TeacherError(f"{shown} lies outside the image of {width} x {height} pixels")
+    x, y, w, h = checked_target(image, box, task, teacher)
     if min(w, h) < 1 or max(w, h) / min(w, h) > THINNEST:
-        raise TeacherError(
-            f"{shown} is too thin for ECO: give at least one pixel each way, and at most {THINNEST} : 1"
-        )
+        why = f"it is too thin; give at least one pixel each way, and at most {THINNEST} : 1"
+        raise refusal(image, box, task, teacher, why)
     return Target((y + (h - 1) / 2, x + (w - 1) / 2), (h, w))
-
-
-def colour(image: Image | None, teacher: str) -> Image:
-    """Check a frame: uint8 (H, W, 3), C-contiguous.
-
-    Raises:
-        ValueError: If it is not a colour image; the message names the teacher.
-    """
-    if image is None:
-        raise ValueError(f"{teacher} needs images, not annotations alone")
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
-        raise ValueError(
-            f"{teacher} needs colour images, uint8 (H, W, 3) in BGR order, not {image.dtype} {image.shape}; "
-            "decode grey files with cv2.IMREAD_COLOR"
-        )
-    return np.ascontiguousarray(image)
 
 
 def generator_of(seed: int, task: Task) -> np.random.Generator:

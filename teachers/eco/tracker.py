@@ -15,8 +15,9 @@ from pydantic import FilePath
 from teachers.base import Box, Image, Task, TeacherError
 from teachers.eco.features import Noise
 from teachers.eco.model import Model
-from teachers.eco.target import Target, colour, generator_of, target_of
+from teachers.eco.target import Target, generator_of, target_of
 from teachers.features.colours import basic_colours, intensities, read_table
+from teachers.target import colour
 
 
 class Eco:
@@ -63,8 +64,8 @@ class Eco:
             ValueError: If the image is not a colour image.
         """
         self._model = None
-        frame = colour(image, "eco")
-        target = target_of(frame, box, task)
+        frame = colour(image, f"video {task.name}: eco")
+        target = target_of(frame, box, task, "eco")
         grey = np.array_equal(frame[..., 1], frame[..., 2])
         table = intensities() if grey else self._colours
         self._model = Model(frame, target.centre, target.size, task.length, table, grey, self._noise_of(task))

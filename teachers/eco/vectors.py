@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from teachers.features.compiled import compiled
+from datasets.compiled import compiled
 
 Floats = NDArray[np.float32]
 

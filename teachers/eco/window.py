@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.compiled import compiled
 from teachers.eco.geometry import rounded
-from teachers.features.compiled import compiled
 
 Levels = NDArray[np.uint8]
 

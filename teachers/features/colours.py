@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.compiled import compiled
 from datasets.errors import DataError
-from teachers.features.compiled import compiled
 
 Floats = NDArray[np.float32]
 Levels = NDArray[np.uint8]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from teachers.features.compiled import compiled
+from datasets.compiled import compiled
 from teachers.kcf.maps import Maps
 
 Floats = NDArray[np.float32]

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from teachers.features.compiled import compiled
+from datasets.compiled import compiled
 from teachers.kcf.costs import FEATURES, direct_is_faster
 
 Floats = NDArray[np.float32]

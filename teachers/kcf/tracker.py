@@ -12,12 +12,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from datasets.boxes import is_valid
 from teachers.base import Box, Image, Task, TeacherError
 from teachers.features.fhog import FHOG
 from teachers.kcf.correlation import Correlation, Floats, blend, regress
 from teachers.kcf.patch import Window
 from teachers.kcf.spectrum import Spectrum
+from teachers.target import checked_target, colour, refusal
 
 LARGE = 100.0
 """Targets with sqrt(w h) of at least this many pixels are tracked in halved frames."""
@@ -92,14 +92,8 @@ class Kcf:
             ValueError: If the image is not a colour image.
         """
         self._started = False
-        frame = _colour(image)
-        x, y, w, h = (float(value) for value in box)
-        shown = f"{task.name}: the target ({x:g}, {y:g}, {w:g}, {h:g})"
-        if not bool(is_valid(box)):
-            raise TeacherError(f"{shown} is not a box with a width and a height")
-        height, width = frame.shape[:2]
-        if x >= width or y >= height or x + w <= 0 or y + h <= 0:
-            raise TeacherError(f"{shown} lies outside the image of {width} x {height} pixels")
+        frame = colour(image, f"video {task.name}: kcf")
+        x, y, w, h = checked_target(frame, box, task, "kcf")
         # The published code counts from 1, and its roundings show: so does all arithmetic until `_box`.
         target = np.array([h, w])
         self._position = np.array([y, x]) + 1 + np.floor(target / 2)
@@ -109,10 +103,11 @@ class Kcf:
             self._position, target = np.floor(self._position / 2), np.floor(target / 2)
         window = np.floor(target * (1 + self._padding)).astype(int)
         if min(window) // self._cell < SMALLEST_GRID:
-            raise TeacherError(
-                f"{shown} is too small for KCF: its window has {window[1]} x {window[0]} pixels, and "
+            why = (
+                f"it is too small, its window has {window[1]} x {window[0]} pixels, and "
                 f"{SMALLEST_GRID} x {SMALLEST_GRID} cells of {self._cell} pixels are needed"
             )
+            raise refusal(frame, box, task, "kcf", why)
         self._prepare(int(window[0]), int(window[1]), float(np.sqrt(target.prod())))
         self._extract(frame)
         self._learn(np.float32(1))
@@ -128,7 +123,7 @@ class Kcf:
         """
         if not self._started:
             raise TeacherError("kcf: track() before start()")
-        frame = _colour(image)
+        frame = colour(image, "kcf")
         self._extract(frame)
         energies = self._new_energy + self._model_energy
         self._correlation.kernel(self._new, self._model, energies, self._kernel)
@@ -194,15 +189,3 @@ def label(rows: int, columns: int, sigma: float) -> Floats:
     squared = squares[0][:, None] + squares[1][None, :]
     values: Floats = np.exp(-squared / (2 * sigma**2)).astype(np.float32)
     return values
-
-
-def _colour(image: Image | None) -> Image:
-    """Check a frame: uint8 (H, W, 3), C-contiguous."""
-    if image is None:
-        raise ValueError("kcf needs images, not annotations alone")
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
-        raise ValueError(
-            f"kcf needs colour images, uint8 (H, W, 3) in BGR order, not {image.dtype} {image.shape}; "
-            "decode grey files with cv2.IMREAD_COLOR"
-        )
-    return np.ascontiguousarray(image)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from teachers.features.compiled import compiled
+from datasets.compiled import compiled
 from teachers.gpu.kernels import fused
 
 ALPHA, BETA, K = 1e-4, 0.75, 1.0
@@ -85,7 +85,7 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 def _normalise_and_pool(x: NDArray[np.float32], pooled: NDArray[np.float32]) -> None:
     """The arithmetic of `normalised_pool` on (N, H, W, C)."""
     count, height, width, channels = x.shape
-    half_alpha, one, zero = np.float32(0.5e-4), np.float32(1.0), np.float32(0.0)
+    half_alpha, one, zero = np.float32(ALPHA / 2), np.float32(1.0), np.float32(0.0)
     rectified = np.zeros(channels + 1, np.float32)  # element 0 is the channel before the first
     normal = np.empty((height, width, channels), np.float32)
     for n in range(count):

@@ -10,9 +10,10 @@ from torch import nn
 from teachers.base import Box, Image, Task, TeacherError
 from teachers.gpu.space_to_depth import fold_first
 from teachers.gpu.upload import room
-from teachers.siamrpn.acceleration import accelerate
-from teachers.siamrpn.folding import fold
+from teachers.inference.acceleration import accelerate
+from teachers.inference.folding import fold
 from teachers.siamrpn.tracker import State, Tracker
+from teachers.target import checked_target
 from teachers.weights import fit, load_state
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from teachers.siamrpn.crop import Whole
     from teachers.siamrpn.network import Network
     from teachers.siamrpn.variants import Tuning
+
+EXEMPLAR_ONLY = ("conv_kernel", "conv_r1", "conv_cls1")
+"""Layers of the heads that only ever see the exemplar, once per video."""
 
 
 def tracker(network: nn.Module, tuning: Tuning, weights: Path | str, device: str = "cpu") -> Tracker:
@@ -45,7 +49,7 @@ def prepared(network: nn.Module, tuning: Tuning, device: str = "cpu") -> Tracker
     place = torch.device(device)
     ready = fold(network).to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if place.type == "cpu":
-        accelerate(ready)
+        accelerate(ready, seldom=EXEMPLAR_ONLY)
     elif place.type == "cuda":
         fold_first(ready)
     return Tracker(cast("Network", ready), tuning, place)
@@ -83,6 +87,7 @@ class SiamRPNBatch:
         """Begin a video in a free slot, see `BatchTeacher.start`."""
         if not 0 <= slot < self.slots:
             raise ValueError(f"video {task.name}: there is no slot {slot}, there are {self.slots}")
+        checked_target(image, box, task, "siamrpn")
         self._states[slot] = self._tracker.begin(image, box)
         return self._states[slot].box
 
@@ -101,10 +106,6 @@ class SiamRPNBatch:
     def release(self, slot: int) -> None:
         """Forget the video in a slot."""
         self._states.pop(slot, None)
-
-    def score(self, slot: int) -> float:
-        """The network's confidence in a slot's last box, in [0, 1]."""
-        return self._states[slot].score
 
 
 class SiamRPNTeacher:
@@ -125,6 +126,7 @@ class SiamRPNTeacher:
         """Learn the target of a new video, see `Teacher.start`."""
         if image is None:
             raise TeacherError(f"video {task.name}: SiamRPN needs images")
+        checked_target(image, box, task, "siamrpn")
         self._state = self._tracker.begin(image, box)
         return self._state.box
 

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datasets.boxes import overlap
 from teachers.base import Box, Image, TeacherError
 from teachers.gpu.upload import fetched, uploaded
 from teachers.siamrpn.anchors import anchors, cosine_window
@@ -101,17 +100,10 @@ class Tracker:
 
         Args:
             image: uint8 (H, W, 3), BGR, here or on the device.
-            box: float (4,), (x, y, w, h).
-
-        Raises:
-            TeacherError: If the box is not valid or does not touch the image.
+            box: float (4,), (x, y, w, h), a checked one (`teachers.target`).
         """
         x, y, w, h = (float(v) for v in box)
         height, width = image.shape[:2]
-        if not overlap(box, (0, 0, width, height)) > 0:
-            raise TeacherError(
-                f"the first box {(x, y, w, h)} has no pixel in the image of {width} x {height}"
-            )
         less = 1.0 if self.tuning.start == "pysot-init" else 0.0
         centre = (x + (w - less) / 2, y + (h - less) / 2)
         window = window_at(centre, round(context_side(w, h)), self.tuning.rounding)
@@ -131,6 +123,9 @@ class Tracker:
 
         Returns:
             The state after the frame, or why there is none, in the order of `states`.
+
+        Raises:
+            torch.OutOfMemoryError: If the device has no memory for a call with a single one of them.
         """
         groups: dict[int, list[int]] = defaultdict(list)
         for index, state in enumerate(states):
@@ -142,9 +137,9 @@ class Tracker:
                 part = pending[: self._together]
                 try:
                     choices = self._chosen([states[i] for i in part], [images[i] for i in part], search)
-                except torch.OutOfMemoryError as error:
+                except torch.OutOfMemoryError:
                     if len(part) == 1:
-                        raise TeacherError(f"the device has no memory for a single video: {error}") from error
+                        raise
                     self._together = len(part) // 2
                     continue
                 for i, choice in zip(part, choices, strict=True):
@@ -184,25 +179,28 @@ class Tracker:
             window_at(state.centre, round(side * (search / EXEMPLAR)), self.tuning.rounding)
             for state, side in zip(states, sides, strict=True)
         ]
+        # Of a target: its width and height in pixels of the search region, and the window's influence.
+        numbers = [
+            [*(v * (EXEMPLAR / side) for v in state.size), self._influence(state)]
+            for state, side in zip(states, sides, strict=True)
+        ]
         with torch.inference_mode():
+            targets = uploaded(np.array(numbers, np.float64), self.device)
             crops = self._crops(images, windows, search, [state.fill for state in states])
             kernels = tuple(
                 parts[0] if len(parts) == 1 else torch.cat(parts)
                 for parts in zip(*(state.kernels for state in states), strict=True)
             )
             classes, boxes = self.network(crops, kernels)
-            sizes = [
-                [v * (EXEMPLAR / side) for v in state.size] for state, side in zip(states, sides, strict=True)
-            ]
             response = self.tuning.response(search)
             chosen = choose(
                 classes,
                 boxes,
                 anchors(response, self.device, self.tuning.origin),
                 cosine_window(response, self.device),
-                torch.tensor(sizes, dtype=torch.float64, device=self.device),
+                targets[:, :2],
                 self.tuning.penalty_k,
-                torch.tensor([self._influence(s) for s in states], dtype=torch.float64, device=self.device),
+                targets[:, 2],
             )
             rows: list[list[float]] = fetched(chosen).tolist()
         return rows

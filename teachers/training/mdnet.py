@@ -23,9 +23,9 @@ from torch import Tensor, nn
 
 from datasets.atomic import appearing
 from datasets.command_line import progress, run_only_command
-from datasets.errors import DataError
 from teachers.mdnet.crop import as_input
 from teachers.mdnet.network import Widths
+from teachers.training.checkpoint import read_checkpoint
 from teachers.training.mdnet_domains import Domain, draw_domain, generator, minibatch, order
 from teachers.training.mdnet_network import SCALE, MultiDomain
 
@@ -183,7 +183,7 @@ class Train:
                 raise ValueError(f"--{name} {getattr(self, name)}: give a positive number")
         torch.set_num_threads(self.threads)
         partial, options = self.out.with_suffix(".partial.pt"), self.options()
-        state = _partial(partial, options) if self.resume else None
+        state = read_checkpoint(partial, options) if self.resume else None
         with progress("videos") as bar:
             drawing = bar.add_task("drawing", total=self.domains)
             domains = []
@@ -235,17 +235,6 @@ def write(out: Path, training: Training, options: dict[str, int]) -> None:
         safetensors.torch.save_file({k: v.half() for k, v in training.network.shipped().items()}, path)
     with appearing(out.with_suffix(".json")) as path:
         path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-
-
-def _partial(path: Path, options: dict[str, int]) -> dict[str, Any]:
-    """Read a checkpoint of the same options."""
-    if not path.is_file():
-        raise DataError(path, "there is no training to go on from", "Leave out --resume")
-    state: dict[str, Any] = torch.load(path, weights_only=True)
-    if state["options"] != options:
-        problem = f"is of a training with other options: {state['options']} instead of {options}"
-        raise DataError(path, problem, "Give the same options, or leave out --resume")
-    return state
 
 
 if __name__ == "__main__":

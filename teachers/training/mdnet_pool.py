@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from teachers.features.compiled import compiled
-from teachers.mdnet.normalised_pool import normalised_pool
+from datasets.compiled import compiled
+from teachers.mdnet.normalised_pool import ALPHA, normalised_pool
 
 
 def trainable_pool(x: Tensor) -> Tensor:
@@ -46,19 +46,21 @@ class _Pool(torch.autograd.Function):
             for t in (*ctx.saved_tensors, *gradients)
         )
         result = np.empty(x.shape, np.float32)
-        _backward(x, gradient, result)
+        _backward(x, gradient, result, ALPHA)
         return torch.from_numpy(result).permute(0, 3, 1, 2)
 
 
 @compiled
-def _backward(x: NDArray[np.float32], gradient: NDArray[np.float32], result: NDArray[np.float32]) -> None:
+def _backward(
+    x: NDArray[np.float32], gradient: NDArray[np.float32], result: NDArray[np.float32], alpha: float
+) -> None:
     """From the derivative by the pooled (N, h, w, C) to that by x (N, H, W, C).
 
-    With a = 0.5e-4, r the rectified x and d_c = 1 + a (r_c^2 + r_{c-1}^2), the normalised y_c is r_c d_c^-0.75, hence
-    dy_c/dr_c = d_c^-0.75 - 1.5 a r_c^2 d_c^-1.75 and dy_c/dr_{c-1} = -1.5 a r_c r_{c-1} d_c^-1.75.
+    With a = alpha / 2, r the rectified x and d_c = 1 + a (r_c^2 + r_{c-1}^2), the normalised y_c is r_c d_c^-0.75,
+    hence dy_c/dr_c = d_c^-0.75 - 1.5 a r_c^2 d_c^-1.75 and dy_c/dr_{c-1} = -1.5 a r_c r_{c-1} d_c^-1.75.
     """
     count, height, width, channels = x.shape
-    a, one, zero, slope = np.float32(0.5e-4), np.float32(1.0), np.float32(0.0), np.float32(1.5 * 0.5e-4)
+    a, one, zero, slope = np.float32(alpha / 2), np.float32(1.0), np.float32(0.0), np.float32(1.5 * alpha / 2)
     normal = np.empty((height, width, channels), np.float32)
     rectified = np.zeros(channels + 1, np.float32)  # element 0 is the channel before the first
     best = np.empty(channels, np.float32)

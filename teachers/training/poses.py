@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from datasets.synthetic.motion import Track, chained, wander
 from datasets.synthetic.textures import Image
-from teachers.training.things import CANVAS, DENSITY, REACH, Limb, Thing, reach, turned
+from teachers.training.things import DENSITY, REACH, Limb, Thing, reach, turned
 
 _GRID = 4
 
@@ -163,16 +163,3 @@ def thing_size(thing: Thing) -> NDArray[np.float64]:
     """Width and height of a thing at rest, local units, (2,)."""
     points = np.concatenate([part.corners for part in thing.limbs])
     return np.asarray(np.ptp(points, axis=0), np.float64)
-
-
-__all__ = [
-    "CANVAS",
-    "Layer",
-    "Poses",
-    "draw_limbs",
-    "drawn_poses",
-    "over",
-    "thing_size",
-    "tight_box",
-    "varied",
-]

@@ -20,6 +20,7 @@ from datasets.atomic import appearing
 from datasets.command_line import progress, run_only_command
 from datasets.spec import open_dataset
 from teachers.siamrpn.factory import SiamRpn
+from teachers.training.checkpoint import read_checkpoint
 from teachers.training.scoring import mean, scores
 from teachers.training.siamrpn_learner import Learner, Pairs, Precision, loader
 
@@ -37,11 +38,13 @@ class Progress:
         step: Steps done.
         seconds: Time spent.
         losses: Of classes and boxes, running means.
+        drawn: Pairs drawn: those of the steps, and those over which the normalisations' statistics were averaged.
     """
 
     step: int = 0
     seconds: float = 0.0
     losses: tuple[float, float] = (math.log(2), 1.0)
+    drawn: int = 0
 
     def learned(self, now: tuple[float, float], seconds: float) -> None:
         """Count a step with its losses; `seconds` is all the time spent so far."""
@@ -82,7 +85,7 @@ class Train:
     precision: Precision = "bfloat16"
     """Of the convolutions; the weights are float32 while they are trained."""
     resume: bool = False
-    """Go on from the checkpoint beside --out."""
+    """Go on from the checkpoint beside --out, which a training of the same seed, batch, rate and precision wrote."""
     score: tuple[str, ...] = ()
     """Datasets KIND:ROOT[:SPLIT] to track at the end."""
     json: bool = False
@@ -102,11 +105,11 @@ class Train:
         if self.steps is not None and self.steps < 1:
             raise ValueError(f"--steps {self.steps}: give at least 1")
         torch.set_num_threads(self.threads)
+        saved = read_checkpoint(self.checkpoint, self.options()) if self.resume else None
         learner, reached = Learner(self.seed, self.device, self.rate, self.precision), Progress()
-        if self.resume:
-            saved = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
+        if saved is not None:
             learner.restore(saved["learner"])
-            reached = Progress(saved["step"], saved["seconds"], tuple(saved["losses"]))
+            reached = Progress(**saved["progress"])
         self._learn(learner, reached)
         self._write(learner, reached)
         record = self._record(reached)
@@ -117,6 +120,10 @@ class Train:
             print(text)
         return 0
 
+    def options(self) -> dict[str, int | float | str]:
+        """Those that have to stay the same when training goes on: time, steps and the machine may change."""
+        return {"seed": self.seed, "batch": self.batch, "rate": self.rate, "precision": self.precision}
+
     def _share(self, reached: Progress) -> float:
         """How much of the training is over; 1 and more is all of it."""
         return reached.step / self.steps if self.steps else reached.seconds / (60 * self.minutes)
@@ -124,14 +131,16 @@ class Train:
     def _learn(self, learner: Learner, reached: Progress) -> None:
         saved = time.monotonic()
         began = time.monotonic() - reached.seconds
-        pairs = Pairs(self.seed, reached.step * self.batch, 2**31)
+        pairs = Pairs(self.seed, reached.drawn, 2**31)
         with progress("‰") as bar:
             task = bar.add_task("training", total=1000)
             batches = iter(loader(pairs, self.batch, self.workers))
             while self._share(reached) < 1:
                 if not learner.settled and self._share(reached) >= SETTLED:
                     learner.settle((z, x) for z, x, _ in islice(batches, SETTLING))
+                    reached.drawn += SETTLING * self.batch
                 exemplars, regions, boxes = next(batches)
+                reached.drawn += self.batch
                 now = learner.step(exemplars, regions, boxes, self._share(reached))
                 reached.learned(now, time.monotonic() - began)
                 losses = f"losses {reached.losses[0]:.3f}, {reached.losses[1]:.3f}"
@@ -147,7 +156,8 @@ class Train:
             text = f"step {reached.step}, {reached.seconds:.0f} s, losses {classes:.4f} {boxes:.4f}"
             print(text, file=sys.stderr, flush=True)
         with appearing(self.checkpoint) as path:
-            torch.save({"learner": learner.state(), **asdict(reached)}, path)
+            state = {"options": self.options(), "learner": learner.state(), "progress": asdict(reached)}
+            torch.save(state, path)
 
     def _write(self, learner: Learner, reached: Progress) -> None:
         # Kernels as float16. Variances of raw images (0 to 255) are beyond it, and vectors weigh nothing.

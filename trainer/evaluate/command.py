@@ -78,7 +78,8 @@ class Evaluate:
     """A result of another length than its video is an error, cut at the end (the GOT-10k toolkit) or the start, or left
     out."""
     absent: Absent = "protocol"
-    """drop: frames that the benchmark marks as absent do not count; the toolkits of the benchmarks count them."""
+    """Frames that the benchmark marks as absent. protocol: they count by the box annotated there. drop: they do not
+    count. miss: they count as missed (LaSOT's own toolkit)."""
     experiment: Literal["auto", "ope", "supervised"] = "auto"
     """ope: one pass. supervised: VOT's, with restarts. auto: supervised for vot, else one pass."""
     interval: tuple[int, int] = INTERVALS["vot2019"]
@@ -92,6 +93,7 @@ class Evaluate:
         """Run what is missing, score, print; the exit code is 1 where a tracker failed or was left out."""
         self._check()
         benchmarks = [self._benchmark(number, spec) for number, spec in enumerate(self.dataset)]
+        self._check_labels([benchmark.label for benchmark in benchmarks])
         failed = False
         # All are run before one is scored: a tracker that failed on a video keeps no benchmark from being run.
         for benchmark in benchmarks:
@@ -125,16 +127,16 @@ class Evaluate:
     def _benchmark(self, number: int, spec: str) -> _Benchmark:
         kind = parse_spec(spec).kind
         dataset = open_dataset(spec, self.exclude)
+        label, supervised = _label(dataset, kind), self._supervised(kind)
         if self.results:
-            return _Benchmark(
-                spec, kind, dataset, self._supervised(kind), self.results[number], (), self.tracker
-            )
+            folder = self.results[number]
+            return _Benchmark(spec, kind, dataset, label, supervised, folder, (), self.tracker)
         if kind == "annotations":
             raise ValueError("annotations have no images to run a tracker on: give the dataset, or --results")
         trackers = self._trackers(kind)
-        folder = self.out / "results" / _label(spec)
+        folder = self.out / "results" / label
         names = tuple(tracker.name for tracker in trackers)
-        return _Benchmark(spec, kind, dataset, self._supervised(kind), folder, trackers, names)
+        return _Benchmark(spec, kind, dataset, label, supervised, folder, trackers, names)
 
     def _check(self) -> None:
         if self.results and len(self.results) != len(self.dataset):
@@ -157,7 +159,9 @@ class Evaluate:
         low, high = self.interval
         if not 0 < low <= high:
             raise ValueError(f"--interval {low} {high}: give two lengths in frames, the lower first")
-        shared = len(set(map(_label, self.dataset))) < len(self.dataset)
+
+    def _check_labels(self, labels: Sequence[str]) -> None:
+        shared = len(set(labels)) < len(labels)
         if shared and not self.results:
             raise ValueError("two --dataset would share one folder of results: run them with an --out each")
         if shared and self.report is not None:
@@ -243,7 +247,7 @@ class Evaluate:
         folder = ResultsFolder(benchmark.folder, benchmark.kind)
         scores = self._each(scored, benchmark.names or folder.trackers, refused)
         if self.report is not None and scores:
-            write_report(self.report / _label(benchmark.dataset.spec), scores, self.plots)
+            write_report(self.report / benchmark.label, scores, self.plots)
         return scores
 
     def _scored_vot(self, benchmark: _Benchmark, refused: list[DataError]) -> list[VotScores]:
@@ -252,7 +256,7 @@ class Evaluate:
 
         scores = self._each(scored, benchmark.names or vot_trackers(benchmark.folder), refused)
         if self.report is not None and scores:
-            write_vot_report(self.report / _label(benchmark.dataset.spec), scores, self.plots)
+            write_vot_report(self.report / benchmark.label, scores, self.plots)
         return scores
 
     def _packed(self, benchmark: _Benchmark, truth: Truth, refused: list[DataError]) -> list[Path]:
@@ -297,6 +301,7 @@ class _Benchmark:
         spec: The dataset, as the user named it.
         kind: Its kind.
         dataset: Its videos.
+        label: The name of its folders of results and plots, such as GOT-10k-val or LaSOT.
         supervised: Whether the results are of VOT's supervised experiment.
         folder: The results.
         trackers: What is to be run.
@@ -306,6 +311,7 @@ class _Benchmark:
     spec: str
     kind: str
     dataset: VideoDataset
+    label: str
     supervised: bool
     folder: Path
     trackers: Sequence[TrackerSpec]
@@ -319,12 +325,9 @@ def _complain(lines: Sequence[str], what: str) -> None:
         print(line, file=sys.stderr)
 
 
-def _label(spec: str) -> str:
-    """The name of a benchmark's folder of results, such as GOT-10k-val or LaSOT."""
-    parsed = parse_spec(spec)
-    dataset = open_dataset(spec)
+def _label(dataset: VideoDataset, kind: str) -> str:
     split = getattr(dataset, "split", None)
-    return _protocol(dataset, parsed.kind).benchmark + (f"-{split}" if split else "")
+    return _protocol(dataset, kind).benchmark + (f"-{split}" if split else "")
 
 
 def _protocol(dataset: VideoDataset, kind: str) -> Protocol:

@@ -57,7 +57,7 @@ def write_report(folder: Path, results: Sequence[Scores], suffix: str = "svg") -
 
 
 def write_vot_report(folder: Path, results: Sequence[VotScores], suffix: str = "svg") -> list[Path]:
-    """Write the expected average overlap by sequence length (eao.SUFFIX), and a table of each tracker's sequences.
+    """Write the expected average overlap by length (eao.SUFFIX), and a table of each tracker's sequences.
 
     Returns:
         The files.
@@ -70,7 +70,7 @@ def write_vot_report(folder: Path, results: Sequence[VotScores], suffix: str = "
     low, high = results[0].interval
     title = f"VOT, {len(results[0].sequences)} sequences, EAO over {low} to {high} frames"
     figure = _plot(
-        np.arange(float(longest)), curves, title, "sequence length, frames", "expected average overlap"
+        np.arange(float(longest)), curves, title, "frames after the first", "expected average overlap"
     )
     save(figure, folder / f"eao.{suffix}")
     return [folder / f"eao.{suffix}", *(_write_rows(folder, scores) for scores in results)]

@@ -10,7 +10,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.boxes import Boxes
+from datasets.boxes import Boxes, is_valid
+from datasets.command_line import counted
 from datasets.errors import DataError
 from datasets.results import MissingResultError, ResultLengthError, ResultsFolder
 from datasets.rows import first_row_columns, parse_rows, read_bytes
@@ -57,7 +58,22 @@ def score_folder(
         for repetition in range(1, max(min(repetitions, MAX_REPETITIONS), 1) + 1)
     ]
     truth, runs, notes = _settled(folder, tracker, truth, found, leniency)
+    if wrong := _without_box(truth, runs):
+        notes.append(
+            f"{tracker}: no box (NaN, or without area) in {counted(wrong, 'frame')}, which count as missed"
+        )
     return score(tracker, truth, runs, _speeds(folder, tracker, truth)), notes
+
+
+def _without_box(truth: Truth, runs: Sequence[Sequence[Boxes]]) -> int:
+    """Frames after the first that count and in which a tracker gave no box, over all repetitions."""
+    starts = (np.cumsum(truth.lengths) - truth.lengths).tolist()
+    every = (
+        (boxes, truth.counted[start : start + len(boxes)])
+        for run in runs
+        for boxes, start in zip(run, starts, strict=True)
+    )
+    return sum(int((~is_valid(boxes) & counts)[1:].sum()) for boxes, counts in every)
 
 
 def _settled(
@@ -93,7 +109,8 @@ def _settled(
                 rows = f"{tracker} on {name}{again}: {result.found} rows for {result.expected} frames"
                 if leniency.unequal != "omit":
                     runs.append(folder.read(tracker, name, repetition=repetition))
-                    notes.append(f"{rows}: both cut")
+                    whom = "both" if len(found) == 1 else "the ground truth and all repetitions"
+                    notes.append(f"{rows}: {whom} cut")
                     continue
                 notes.append(f"{rows}: left out")
                 if again:

@@ -22,8 +22,12 @@ Polygon = Sequence[Point]
 _REMEDY = "Write x,y,w,h or a polygon x1,y1,x2,y2,x3,y3,... in each row; masks are not supported"
 
 
-def read_polygons(path: Path) -> list[Polygon]:
+def read_polygons(path: Path, frames: int) -> list[Polygon]:
     """Read a ground truth of rectangles or polygons, one polygon per frame.
+
+    Args:
+        path: The file.
+        frames: Of the sequence; rows beyond have no image, and are left out as the dataset's reader leaves them out.
 
     Raises:
         DataError: If rows are neither, or a frame has no region: a tracker could not be restarted there.
@@ -32,7 +36,7 @@ def read_polygons(path: Path) -> list[Polygon]:
     columns = first_row_columns(data)
     if columns != 4 and (columns < 6 or columns % 2):
         raise DataError(path, f"{columns} values are no rectangle or polygon", _REMEDY, 1)
-    rows = parse_rows(data, path, columns, remedy=_REMEDY).astype(np.float64)
+    rows = parse_rows(data, path, columns, remedy=_REMEDY)[:frames].astype(np.float64)
     absent = np.flatnonzero(~np.isfinite(rows).all(axis=1))
     if absent.size:
         remedy = (

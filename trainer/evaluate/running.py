@@ -13,31 +13,28 @@ from __future__ import annotations
 
 import json
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets import open_dataset
 from datasets.atomic import appearing
-from datasets.boxes import Boxes, overlap
+from datasets.boxes import Boxes, is_valid, overlap
 from datasets.command_line import progress
-from datasets.errors import DataError, DataWarning
+from datasets.errors import DataError
 from datasets.images import read_image
 from datasets.processes import cores, worker_processes
 from datasets.results import write_results
 from datasets.rows import read_bytes, read_many
-from datasets.spec import KINDS
+from datasets.spec import KINDS, opened
 from datasets.video import Video, VideoDataset
 from teachers.base import Task, Teacher, TeacherError, checked_box
 from trainer.evaluate.regions import read_polygons
-from trainer.evaluate.supervised import left_out, run_file, run_supervised, write_run
+from trainer.evaluate.supervised import is_of, left_out, read_run, run_file, run_supervised, write_run
 from trainer.evaluate.tracker_spec import TrackerSpec
 from trainer.evaluate.truth import image_size
 
@@ -114,7 +111,12 @@ def track_video(tracker: Teacher, video: Video) -> Tracked:
         DataError: If an image cannot be read.
         Exception: Whatever the tracker raises.
     """
-    first = checked_box(video.ground_truth[0], f"{video.name}, ground truth of frame 0")
+    first = video.ground_truth[0]
+    if not is_valid(first):
+        shown = tuple(float(value) for value in first)
+        raise TeacherError(
+            f"the ground truth of frame 0, {shown}, is no box to start from: exclude the video"
+        )
     boxes = np.empty((len(video), 4), np.float32)
     seconds = np.empty(len(video))
     for t, path in enumerate(video.frames):
@@ -170,8 +172,11 @@ def run_trackers(
         for name in dataset.names
     ]
     jobs = [job for job in wanted if not job.boxes_file.is_file()]
-    if not supervised:
-        _same_videos([job for job in wanted if job.boxes_file.is_file()], dataset)
+    done = [job for job in wanted if job.boxes_file.is_file()]
+    if supervised:
+        _same_sequences(done, dataset)
+    else:
+        _same_videos(done, dataset)
     if not jobs:
         return []
     lengths = {name: len(dataset[name]) for name in {job.video for job in jobs}}
@@ -196,7 +201,7 @@ def run_job(job: Job) -> Outcome:
         DataError: If its files changed since the run began, or another run writes boxes of this name.
     """
     tracker = _built(job)
-    dataset = _opened(job.spec, job.exclude)
+    dataset = opened(job.spec, job.exclude)
     try:
         written, without = (
             _supervised(tracker, dataset, job) if job.supervised else _once(tracker, dataset[job.video], job)
@@ -232,7 +237,7 @@ def _supervised(
     tracker: Teacher, dataset: VideoDataset, job: Job
 ) -> tuple[Callable[[], object], Mapping[str, str]]:
     video = dataset[job.video]
-    truth = read_polygons(dataset.root / job.video / "groundtruth.txt")
+    truth = read_polygons(dataset.root / job.video / "groundtruth.txt", len(video))
     run = run_supervised(tracker, video, truth, image_size(video.frames[0]))
     return lambda: write_run(job.boxes_file, run), run.left_out
 
@@ -257,13 +262,6 @@ def _spread(jobs: Sequence[Job], processes: int, folder: Path) -> Iterator[tuple
         except BrokenProcessPool as error:
             problem = "a worker process died (memory, or a crash in a tracker's native code)"
             raise DataError(folder, problem, "Run the same command again: whole videos are kept") from error
-
-
-@lru_cache(maxsize=2)
-def _opened(spec: str, exclude: Path | None) -> VideoDataset:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DataWarning)  # shown where the run began
-        return open_dataset(spec, exclude)
 
 
 _trackers: dict[str, Teacher] = {}
@@ -329,8 +327,22 @@ def _same_videos(done: Sequence[Job], dataset: VideoDataset) -> None:
         start = float(overlap(boxes[:1], video.ground_truth[:1]).sum())
         if len(boxes) != len(video) or not start:
             found = f"{len(boxes)} boxes, the first of which overlaps with the target by {start:.3g}"
-            problem = f"these are of another video of that name: {found}; here it has {len(video)} frames"
-            raise DataError(job.boxes_file, problem, f"Give another --out for {job.spec}")
+            problem = f"{_OTHER}: {found}; here it has {len(video)} frames"
+            raise DataError(job.boxes_file, problem, _ELSEWHERE.format(job.spec))
+
+
+def _same_sequences(done: Sequence[Job], dataset: VideoDataset) -> None:
+    """The same of the supervised experiment: challenges share sequences' names, and annotated some anew."""
+    for job in done:
+        video = dataset[job.video]
+        truth = read_polygons(dataset.root / job.video / "groundtruth.txt", len(video))
+        if not is_of(read_run(job.boxes_file, len(truth)), truth, image_size(video.frames[0])):
+            problem = f"{_OTHER}: a region that was no failure there does not overlap the target here"
+            raise DataError(job.boxes_file, problem, _ELSEWHERE.format(job.spec))
+
+
+_OTHER = "these are of another video of that name, or were cut"
+_ELSEWHERE = "Give another --out for {}, or delete the file, and the tracker runs again"
 
 
 def _recipe_file(tracker: TrackerSpec, folder: Path) -> Path:

@@ -11,6 +11,7 @@ Section 2, as VOT2018's and VOT2019's short-term challenges run it.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -146,7 +147,7 @@ def read_run(path: Path, length: int) -> Run:
         DataError: If it is missing, of another length, or a row is neither a state nor a region; or if the
             tracker does not begin at the first frame.
     """
-    lines = read_bytes(path).decode("utf-8", "replace").splitlines()
+    lines = read_bytes(path).decode("utf-8", "replace").rstrip().splitlines()
     if len(lines) != length:
         remedy = "Run the tracker again on this sequence, or delete its folder"
         raise DataError(path, f"{len(lines)} rows for a sequence of {length} frames", remedy)
@@ -156,7 +157,19 @@ def read_run(path: Path, length: int) -> Run:
             "A run of the supervised experiment begins with a row 1; score other results by --experiment ope"
         )
         raise DataError(path, f"the first row is {lines[0]!r}, not 1", remedy, 1)
+    for t in range(1, length):
+        if (rows[t - 1] in (State.FAILED, State.NOT_RUN)) and rows[t] not in (State.NOT_RUN, State.STARTED):
+            problem = f"{lines[t].strip()[:60]!r} follows a frame in which the tracker was not running"
+            raise DataError(path, problem, "After a failure come rows 0, and a 1 where it was started", t + 1)
     return Run(rows, _seconds(path, length))
+
+
+def is_of(run: Run, truth: Sequence[Polygon], size: tuple[float, float]) -> bool:
+    """Whether a run can be of this sequence: where the tracker went on, its region overlaps the ground truth."""
+    return all(
+        isinstance(row, State) or region_overlap(row, target, size) > 0
+        for row, target in zip(run.rows, truth, strict=True)
+    )
 
 
 def _seconds(path: Path, length: int) -> NDArray[np.float64]:
@@ -189,11 +202,12 @@ def _row(line: str, path: Path, number: int) -> Row:
     words = line.strip().split(",")
     try:
         values = [float(word) for word in words]
-        if len(values) == 1:
-            return State(int(values[0]))
     except ValueError:
         values = []
-    if not (len(values) == 4 or (len(values) >= 6 and len(values) % 2 == 0)):
+    if len(values) == 1 and values[0] in set(State):
+        return State(int(values[0]))
+    region = len(values) == 4 or (len(values) >= 6 and len(values) % 2 == 0)
+    if not (region and all(map(math.isfinite, values))):
         remedy = "A row is 0, 1, 2, or a region x,y,w,h or x1,y1,x2,y2,x3,y3,..."
         raise DataError(path, f"{line.strip()[:60]!r} is no state and no region", remedy, number)
     return polygon(values)

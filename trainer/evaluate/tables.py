@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -12,15 +13,11 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from datasets.markup import latex, markdown
 from trainer.evaluate.fractions import Fractions
 from trainer.evaluate.protocol import TITLES
 
 LOWER_IS_BETTER = frozenset({"robustness"})
-
-_LATEX_SIGNS = str.maketrans(
-    {c: f"\\{c}" for c in "&%$#_{}"}
-    | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
-)
 
 
 class Result(Protocol):
@@ -32,8 +29,13 @@ class Result(Protocol):
         ...
 
     @property
+    def spec(self) -> str:
+        """The dataset, as the user named it."""
+        ...
+
+    @property
     def benchmark(self) -> str:
-        """The title of its group of columns."""
+        """What the paper's tables call the dataset."""
         ...
 
     @property
@@ -58,10 +60,10 @@ class Result(Protocol):
 
 @dataclass(frozen=True)
 class Grid:
-    """A table of numbers, `None` where a tracker was not run.
+    """A table of numbers; "–" where a tracker was not run.
 
     Attributes:
-        groups: Benchmarks and how many columns each has.
+        groups: Datasets and how many columns each has.
         titles: One per column.
         rows: Trackers, each with one text per column.
         ranks: For every row and column: 1 for the best of the column, 2 for the second, else 0.
@@ -74,21 +76,25 @@ class Grid:
 
 
 def grid(results: Sequence[Result]) -> Grid:
-    """Arrange results: trackers and benchmarks in the order in which they first appear, speed last.
+    """Arrange results: trackers and datasets in the order in which they first appear, speed last.
+
+    A dataset goes by its benchmark's name, or where another is of the same benchmark (a split), by the user's.
 
     Raises:
         ValueError: If two results claim one place.
     """
     trackers = list(dict.fromkeys(result.tracker for result in results))
-    columns = {result.benchmark: result.columns for result in results}
-    by_place = {(result.tracker, result.benchmark): result for result in results}
+    columns = {result.spec: result.columns for result in results}
+    benchmarks = {result.spec: result.benchmark for result in results}
+    shared = {name for name, count in Counter(benchmarks.values()).items() if count > 1}
+    by_place = {(result.tracker, result.spec): result for result in results}
     if len(by_place) < len(results):
-        raise ValueError("a tracker's name stands twice for one benchmark: --format json shows both")
+        raise ValueError("a tracker's name stands twice for one dataset: --format json shows both")
     numbers: list[list[float]] = []
     for tracker in trackers:
         row = []
-        for benchmark, names in columns.items():
-            found = by_place.get((tracker, benchmark))
+        for spec, names in columns.items():
+            found = by_place.get((tracker, spec))
             row += [found.values[name] if found else math.nan for name in names]
         numbers.append(row)
     keys = [name for names in columns.values() for name in names]
@@ -96,7 +102,8 @@ def grid(results: Sequence[Result]) -> Grid:
     for c, key in enumerate(keys):
         _rank(ranks, c, [row[c] for row in numbers], sign=1 if key in LOWER_IS_BETTER else -1)
     texts = [[_number(value, 3) for value in row] for row in numbers]
-    groups = [(benchmark, len(names)) for benchmark, names in columns.items()]
+    headings = {spec: spec if name in shared else name for spec, name in benchmarks.items()}
+    groups = [(headings[spec], len(names)) for spec, names in columns.items()]
     titles = [TITLES[key] for key in keys]
     speeds = [_speed(results, tracker) for tracker in trackers]
     if not all(math.isnan(speed) for speed in speeds):
@@ -122,13 +129,13 @@ def as_markdown(results: Sequence[Result]) -> str:
     table = grid(results)
     marks = ("{}", "**{}**", "<u>{}</u>")
     heads = [
-        f"{group} {title}".strip()
+        f"{markdown(group)} {title}".strip()
         for title, group in zip(table.titles, [g for g, n in table.groups for _ in range(n)], strict=True)
     ]
     lines = ["| tracker | " + " | ".join(heads) + " |", "|:--|" + "--:|" * len(heads)]
     for (tracker, texts), ranks in zip(table.rows, table.ranks, strict=True):
         cells = [marks[rank].format(text) for text, rank in zip(texts, ranks, strict=True)]
-        lines.append(f"| {tracker.replace('|', chr(92) + '|')} | " + " | ".join(cells) + " |")
+        lines.append(f"| {markdown(tracker)} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
@@ -141,7 +148,7 @@ def as_latex(results: Sequence[Result]) -> str:
         if group:
             rules.append(f"\\cmidrule(lr){{{start}-{start + count - 1}}}")
         start += count
-    groups = [f"\\multicolumn{{{n}}}{{c}}{{{g.translate(_LATEX_SIGNS)}}}" for g, n in table.groups]
+    groups = [f"\\multicolumn{{{n}}}{{c}}{{{latex(g)}}}" for g, n in table.groups]
     titles = [title.replace(".50", "$_{0.50}$").replace(".75", "$_{0.75}$") for title in table.titles]
     lines = [
         "% \\usepackage{booktabs}",
@@ -153,8 +160,8 @@ def as_latex(results: Sequence[Result]) -> str:
         "\\midrule",
     ]
     for (tracker, texts), ranks in zip(table.rows, table.ranks, strict=True):
-        cells = [marks[rank].format(text.replace("–", "--")) for text, rank in zip(texts, ranks, strict=True)]
-        lines.append(f"{tracker.translate(_LATEX_SIGNS)} & " + " & ".join(cells) + " \\\\")
+        cells = [marks[rank].format(latex(text)) for text, rank in zip(texts, ranks, strict=True)]
+        lines.append(f"{latex(tracker)} & " + " & ".join(cells) + " \\\\")
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}"]) + "\n"
 
 

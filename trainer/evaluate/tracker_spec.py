@@ -1,6 +1,6 @@
 """Which tracker: a teacher of the registry, or one of the paper's three, which hold a student (and teachers).
 
-On the command line trackers and teachers are written alike, see `trainer.pool`: `kcf`, `K2=kcf,padding=2`,
+On the command line trackers and teachers are written alike, see `teachers.pool`: `kcf`, `K2=kcf,padding=2`,
 `ECO=recorded:/results/OTB100/ECO`. A YAML file holds what does not fit there, in the form of params.yaml's teachers:
 
     TRAST-K: {use: trast, weights: runs/first/best.safetensors, teacher: kcf}
@@ -10,20 +10,18 @@ On the command line trackers and teachers are written alike, see `trainer.pool`:
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from blake3 import blake3
-
 from datasets.errors import DataError
 from datasets.rows import read_bytes
 from datasets.strict_yaml import parse_yaml_file
-from teachers import external, registry
+from teachers import external, pool, registry
 from teachers.base import Teacher
+from teachers.named_files import content_digest, files_of
 from teachers.options import TeacherConfigError
-from trainer import pool
 
 STUDENTS = {
     "tras": "trainer.trackers:Tras",
@@ -62,8 +60,8 @@ class TrackerSpec:
             ValueError: If there is no such tracker, or an option of it or of a teacher beside it is wrong.
         """
         try:
-            beside = _beside(self.options)
-            for use, options in self._parts():
+            beside = pool.beside(self.options)
+            for use, options in pool.parts(self.use, self.options):
                 registry.validate(use, options)
         except TeacherConfigError as error:
             raise TeacherConfigError(f"tracker {self.name}: {error}") from error
@@ -78,43 +76,19 @@ class TrackerSpec:
         Raises:
             ValueError: If a tracker of a checkout, which has to be set up to know its code, cannot be.
         """
-        version, *beside = (_version(use, options) for use, options in self._parts())
-        files = {path for use, options in self._parts() for path in _files(use, options)}
+        version, *beside = (_version(use, options) for use, options in pool.parts(self.use, self.options))
         return {
             "use": self.use,
             "options": json.loads(json.dumps(self.options, default=str)),
             "version": version,
-            "beside": dict(zip(_beside(self.options), beside, strict=True)),
-            "files": {str(path): _digest(path) for path in sorted(files)},
+            "beside": dict(zip(pool.beside(self.options), beside, strict=True)),
+            "files": {str(path): content_digest(path) for path in files_of(self.use, self.options)},
         }
-
-    def _parts(self) -> list[tuple[str, Mapping[str, Any]]]:
-        """What it is made of: itself, and the teachers beside it; each as the registry takes it."""
-        return [(self.use, self.options), *map(_apart, _beside(self.options).items())]
 
 
 def _version(use: str, options: Mapping[str, Any]) -> int:
     """The version of a teacher's boxes; a checkout's code is known to the teacher alone (`teachers.external`)."""
     return registry.create(use, options).version if external.is_external(use) else registry.version_of(use)
-
-
-def _files(use: str, options: Mapping[str, Any]) -> Iterator[Path]:
-    """All files that options name, or leave to the folder of checkpoints, and all folders of recorded results."""
-    return _named(registry.completed_options(use, options))
-
-
-def _apart(teacher: tuple[str, Mapping[str, Any]]) -> tuple[str, dict[str, Any]]:
-    """What a teacher of YAML's form is, and its options."""
-    name, options = teacher
-    return str(options.get("use", name)), {key: value for key, value in options.items() if key != "use"}
-
-
-def _beside(options: Mapping[str, Any], kind: str | None = None) -> dict[str, dict[str, Any]]:
-    """The teachers that a tracker has beside it, in YAML's form; a recording is of `kind`, unless it says so itself."""
-    given = options.get("teachers") or options.get("teacher")
-    if not given:
-        return {}
-    return pool.named([given] if isinstance(given, str) else given, kind)
 
 
 @dataclass(frozen=True)
@@ -178,31 +152,6 @@ def _spec(name: str, entry: Mapping[str, Any], defaults: Defaults) -> TrackerSpe
         options[wanted] = pool.named(defaults.teachers, defaults.kind)
     elif wanted is not None:
         # Written anew only where the kind says something new: else boxes that are there would count as made otherwise.
-        told = _beside(options, defaults.kind)
-        options[wanted] = told if told != _beside(options) else options[wanted]
+        told = pool.beside(options, defaults.kind)
+        options[wanted] = told if told != pool.beside(options) else options[wanted]
     return TrackerSpec(name, STUDENTS[use], options)
-
-
-def _named(value: Any) -> Iterator[Path]:  # noqa: ANN401 - YAML
-    """The files and the folders of recorded results in an option, or in all of them."""
-    if isinstance(value, str) and Path(value).is_file():
-        yield Path(value)
-    elif isinstance(value, Mapping):
-        if "results" in value and "tracker" in value:
-            root = Path(str(value["results"]))
-            tracker = root / str(value["tracker"])
-            yield tracker if tracker.is_dir() else root
-        for inner in value.values():
-            yield from _named(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _named(inner)
-
-
-def _digest(path: Path) -> str:
-    """Of a file its content; of a folder the names and contents of all text files below it."""
-    h = blake3()
-    for file in [path] if path.is_file() else sorted(path.rglob("*.txt")):
-        h.update(f"{file.relative_to(path)}\0".encode())
-        h.update(read_bytes(file))
-    return h.hexdigest(length=16)

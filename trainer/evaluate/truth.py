@@ -20,9 +20,10 @@ from datasets.rows import read_bytes, read_flags
 from datasets.video import Video, VideoDataset
 from trainer.evaluate.protocol import Protocol
 
-Absent = Literal["protocol", "drop"]
-"""protocol: as the benchmark's toolkit does (a frame counts unless its box is NaN). drop: frames that the benchmark
-marks as absent (LaSOT's full_occlusion and out_of_view, GOT-10k's absence) do not count."""
+Absent = Literal["protocol", "drop", "miss"]
+"""Frames that the benchmark marks as absent (LaSOT's full_occlusion and out_of_view, GOT-10k's absence). protocol: they
+count by the box that is annotated there, as every frame does whose box is not NaN (the GOT-10k toolkit). drop: they do
+not count (pysot). miss: they count as missed, whatever the box (LaSOT's own toolkit)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +35,7 @@ class Truth:
         protocol: The benchmark's protocol.
         names: The videos.
         lengths: int64 (V,), frames of each.
-        boxes: float32 (N, 4), 0-based.
+        boxes: float32 (N, 4), 0-based; NaN, which nothing overlaps, where a frame counts as missed.
         counted: bool (N,): the frames that count.
         sizes: float64 (V, 2), width and height of the images; None where the protocol does not bound boxes.
     """
@@ -80,14 +81,22 @@ def read_truth(
         protocol=protocol,
         names=chosen,
         lengths=np.array([len(video) for video in videos], np.int64),
-        boxes=np.concatenate([video.ground_truth for video in videos]),
+        boxes=np.concatenate([_boxes(video, absent) for video in videos]),
         counted=np.concatenate(counted),
         sizes=np.array(sizes, np.float64) if protocol.bounded else None,
     )
 
 
+def _boxes(video: Video, absent: Absent) -> Boxes:
+    if absent != "miss":
+        return video.ground_truth
+    nothing = np.float32("nan")
+    boxes: Boxes = np.where(video.absent[:, None], nothing, video.ground_truth)
+    return boxes
+
+
 def _counted(video: Video, dataset: VideoDataset, protocol: Protocol, absent: Absent) -> NDArray[np.bool_]:
-    counted: NDArray[np.bool_] = np.logical_not(np.isnan(video.ground_truth).any(axis=1, keepdims=True))[:, 0]
+    counted: NDArray[np.bool_] = np.asarray(~np.isnan(video.ground_truth).any(axis=1))
     if not protocol.first_frame:
         counted[0] = False
     cover = _cover(video, dataset)

@@ -56,7 +56,7 @@ def score_vot_folder(
             holes.append(name)
             continue
         video = dataset[name]
-        truth = read_polygons(dataset.root / name / "groundtruth.txt")[: len(video)]
+        truth = read_polygons(dataset.root / name / "groundtruth.txt", len(video))
         runs = [read_run(file, len(truth)) for file in files]
         scores.append(score_sequence(name, runs, truth, image_size(video.frames[0])))
     if (holes and missing == "refuse") or not scores:

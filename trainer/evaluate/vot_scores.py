@@ -118,7 +118,7 @@ class VotScores:
 
     @property
     def curve(self) -> NDArray[np.float64]:
-        """Φ of n = 1, 2, ... frames."""
+        """Φ by the frames after the first, 0, 1, 2, ...: see `eao_curve`."""
         return eao_curve([fragment for score in self.sequences for fragment in score.fragments])
 
     @property
@@ -166,7 +166,7 @@ class VotScores:
 
 
 def eao_curve(fragments: Sequence[Fragment]) -> NDArray[np.float64]:
-    """Φ of n = 1, 2, ... frames, as long as the longest fragment: see the module."""
+    """Φ by the frames after the first, as long as the longest fragment: `curve[i]` is Φ(i + 1) of the module."""
     longest = max(len(fragment.overlaps) for fragment in fragments)
     total = np.zeros(longest)
     count = np.zeros(longest)
@@ -181,7 +181,7 @@ def eao_curve(fragments: Sequence[Fragment]) -> NDArray[np.float64]:
 
 
 def eao(curve: NDArray[np.float64], interval: tuple[int, int]) -> float:
-    """The mean of Φ over an interval of lengths; lengths that no fragment reaches are left out.
+    """The mean of Φ over an interval of frames after the first; what no fragment reaches is left out.
 
     Raises:
         ValueError: If no fragment reaches the interval.

@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import FilePath
 
+from teachers import pool
 from teachers.options import TeacherConfigError
-from trainer import pool
 from trainer.trackers.inference import Inference
 from trainer.trackers.memory import PERIOD
 from trainer.trackers.tras import TrasBatch, TrasTracker
@@ -44,7 +44,7 @@ class Trast(TrastTracker):
 
     Args:
         weights: As of `Tras`, like all that is not named here.
-        teacher: As a string or a mapping of one, see `trainer.pool`.
+        teacher: As a string or a mapping of one, see `teachers.pool`.
         device: See `Tras`.
         period: See `Tras`.
         threads: See `Tras`.
@@ -74,7 +74,7 @@ class Trasfust(TrasfustTracker):
 
     Args:
         weights: As of `Tras`, like all that is not named here.
-        teachers: Strings, or a mapping as in params.yaml, see `trainer.pool`.
+        teachers: Strings, or a mapping as in params.yaml, see `teachers.pool`.
         device: See `Tras`.
         period: See `Tras`.
         threads: See `Tras`.

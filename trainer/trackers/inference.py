@@ -18,17 +18,14 @@ from datasets.transfer.crop import crop_region
 from teachers.base import Box, Image, Task, TeacherError
 from teachers.devices import usable, use_threads
 from teachers.gpu.upload import uploaded
+from teachers.inference.folding import fold
 from teachers.options import TeacherConfigError
-from teachers.siamrpn.folding import fold
 from trainer.crops import DEVIATION, MEAN
 from trainer.cutouts import crop_uploaded
-from trainer.mdp import clip_box, transition
+from trainer.mdp import clip_box, seen_box, transition
 from trainer.student import LSTMState, Student, load_student
 from trainer.trackers.memory import PERIOD, Memory
 from trainer.trackers.packed import pack
-
-CONTEXT = 1.5
-"""c: how many times its box a crop is wide and high (Section 4.1)."""
 
 
 class View(NamedTuple):
@@ -77,6 +74,8 @@ class Inference:
         self._device = usable("student", device)
         self._period = period
         self._size = student.options.crop_size
+        self._context = student.options.context
+        self._smallest = student.options.smallest_box
         ready = copy.deepcopy(student).to(self._device).eval()
         if self._device.type == "cpu":
             self._student = cast("Student", pack(ready))
@@ -143,7 +142,7 @@ class Inference:
             kept = list(map(LSTMState, *(torch.split(part, 1) for part in state)))
             # The one time that a step waits for the device.
             answers = torch.cat([action, value[:, None]], dim=1)[: len(views)].cpu()
-            boxes = _moved(views, answers[:, :4])
+            boxes = self._moved(views, answers[:, :4])
         for memory, own in zip(memories, kept, strict=False):
             memory.keep(own)
         return [Answer(box, v) for box, v in zip(boxes, answers[:, 4].tolist(), strict=True)]
@@ -151,14 +150,16 @@ class Inference:
     def _crops(self, views: Sequence[View], at_least: int) -> tuple[Tensor, Tensor]:
         """Previous and current crops, each (B, 3, size, size), as `trainer.crops.crop_batch` makes them."""
         batch = max(len(views), at_least)
-        boxes = [region(v.box, v.now.shape[1], v.now.shape[0]) for v in views]
+        boxes = seen_box(*_boxes_and_sizes(views)).numpy()
         images = [v.before for v in views], [v.now for v in views]
         if self._device.type != "cpu":
-            sizes = np.array([v.now.shape[1::-1] for v in views] * 2, np.float64)
-            windows = np.concatenate([np.zeros_like(sizes), sizes], axis=1)
-            around = np.stack(boxes * 2)
             both = [image for side in images for image in side]
-            made = crop_uploaded(both, windows, sizes, around, self._size, CONTEXT, self._device, bgr=True)
+            sizes = np.array([image.shape[1::-1] for image in both], np.float64)
+            windows = np.concatenate([np.zeros_like(sizes), sizes], axis=1)
+            around = np.concatenate([boxes, boxes])
+            made = crop_uploaded(
+                both, windows, sizes, around, self._size, self._context, self._device, bgr=True
+            )
             if batch > len(views):
                 fill = (0, 0) * 3 + (0, batch - len(views))
                 before, now = (F.pad(side, fill) for side in made.chunk(2))
@@ -170,25 +171,34 @@ class Inference:
         for side, frames in enumerate(images):
             for k, (image, box) in enumerate(zip(frames, boxes, strict=True)):
                 height, width = image.shape[:2]
-                crop = crop_region(image, (0, 0, width, height), (width, height), box, self._size, CONTEXT)
+                crop = crop_region(
+                    image, (0, 0, width, height), (width, height), box, self._size, self._context
+                )
                 cv2.cvtColor(crop.pixels, cv2.COLOR_BGR2RGB, dst=out[side * batch + k])
         rows = (torch.from_numpy(out).flatten(2) - self._mean).div_(self._deviation)
         crops = rows.view(out.shape).permute(0, 3, 1, 2)
         return crops[:batch], crops[batch:]
 
+    def _moved(self, views: Sequence[View], actions: Tensor) -> list[Box]:
+        boxes, width, height = _boxes_and_sizes(views)
+        moved = clip_box(transition(actions.clamp(-1.0, 1.0), boxes), width, height, self._smallest)
+        if not bool(moved.isfinite().all()):
+            raise TeacherError("the student gave a box that is not finite: its weights are broken")
+        return list(moved.numpy())
 
-def region(box: Box, width: float, height: float) -> Box:
-    """The box that the crops are made around: no larger than the image, its centre inside.
+    def clipped(self, box: Box, image: Image) -> Box:
+        """A teacher's box as a tracker gives it: clipped as the student's own (see `trainer.mdp.clip_box`)."""
+        height, width = image.shape[:2]
+        own = torch.from_numpy(np.asarray(box, np.float32))
+        result: Box = clip_box(own, width, height, self._smallest).numpy()
+        return result
 
-    A box within the image is its own; for others the authors' `get_crop_bb` does this, so that a tracker that
-    strays still sees the image's border. The arithmetic is float64.
-    """
-    x, y, w, h = (float(v) for v in box)
-    wide, high = min(w, width), min(h, height)
-    cx, cy = (min(max(c, 0.0), far) for c, far in ((x + w / 2, width), (y + h / 2, height)))
-    if (wide, high, cx, cy) == (w, h, x + w / 2, y + h / 2):
-        return box
-    return np.array([cx - wide / 2, cy - high / 2, wide, high], np.float32)
+
+def _boxes_and_sizes(views: Sequence[View]) -> tuple[Tensor, Tensor, Tensor]:
+    """b_{t-1}, (K, 4), and width and height of F_t, (K,)."""
+    boxes = torch.from_numpy(np.stack([v.box for v in views]))
+    height, width = torch.tensor([v.now.shape[:2] for v in views], dtype=torch.float32).T
+    return boxes, width, height
 
 
 def checked_start(image: Image | None, box: Box, task: Task) -> tuple[Image, Box]:
@@ -206,19 +216,3 @@ def checked_start(image: Image | None, box: Box, task: Task) -> tuple[Image, Box
             f"{width} x {height}"
         )
     return image, np.array(box, np.float32)
-
-
-def clipped(box: Box, image: Image) -> Box:
-    """A teacher's box as a tracker gives it: clipped as the student's own (see `trainer.mdp.clip_box`)."""
-    height, width = image.shape[:2]
-    result: Box = clip_box(torch.from_numpy(np.asarray(box, np.float32)), width, height).numpy()
-    return result
-
-
-def _moved(views: Sequence[View], actions: Tensor) -> list[Box]:
-    boxes = torch.from_numpy(np.stack([v.box for v in views]))
-    height, width = torch.tensor([v.now.shape[:2] for v in views], dtype=torch.float32).T
-    moved = clip_box(transition(actions.clamp(-1.0, 1.0), boxes), width, height)
-    if not bool(moved.isfinite().all()):
-        raise TeacherError("the student gave a box that is not finite: its weights are broken")
-    return list(moved.numpy())

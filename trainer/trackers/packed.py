@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the field's own name for it
 from torch import Tensor, nn
 
-from teachers.siamrpn.folding import fold
-from teachers.siamrpn.products import has_onednn, packed, times
+from teachers.inference.folding import fold
+from teachers.inference.products import has_onednn, packed, times
 
 
 class PackedConv2d(nn.Module):

@@ -8,10 +8,10 @@ from typing import ClassVar
 import numpy as np
 
 from teachers.base import Box, Image, Task, Teacher, TeacherError
+from teachers.pool import version_beside
 from trainer.beside import Beside
-from trainer.pool import version_beside
 from trainer.trackers.choice import GIVEN, Choice, Choices, check_names
-from trainer.trackers.inference import Inference, View, checked_start, clipped
+from trainer.trackers.inference import Inference, View, checked_start
 from trainer.trackers.memory import Memory
 
 
@@ -88,4 +88,4 @@ class TrasfustTracker(Choices):
         chosen = list(values)[int(np.argmax(list(values.values())))]
         self._before, self._boxes = image, found
         self.choices.append(Choice(chosen, values, found))
-        return clipped(found[chosen], image)
+        return self._inference.clipped(found[chosen], image)

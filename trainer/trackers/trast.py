@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import ClassVar
 
 from teachers.base import Box, Image, Task, Teacher, TeacherError
+from teachers.pool import version_beside
 from trainer.beside import Beside
-from trainer.pool import version_beside
 from trainer.trackers.choice import GIVEN, STUDENT, Choice, Choices, check_names
-from trainer.trackers.inference import Inference, View, checked_start, clipped
+from trainer.trackers.inference import Inference, View, checked_start
 from trainer.trackers.memory import Memory
 
 
@@ -82,6 +82,9 @@ class TrastTracker(Choices):
             self._teacher_box = found[self._name]
             if own.value < judged[0].value:
                 chosen = self._name
-        self._before, self._box = image, own.box if chosen == STUDENT else clipped(boxes[chosen], image)
+        self._before, self._box = (
+            image,
+            own.box if chosen == STUDENT else self._inference.clipped(boxes[chosen], image),
+        )
         self.choices.append(Choice(chosen, values, boxes))
         return self._box

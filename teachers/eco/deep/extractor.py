@@ -18,8 +18,8 @@ from torch.nn import functional
 from teachers.eco.deep.front import front, front_by_operators
 from teachers.eco.deep.network import TwoNetworks
 from teachers.gpu.upload import uploaded
-from teachers.siamrpn.acceleration import accelerate
-from teachers.siamrpn.folding import fold
+from teachers.inference.acceleration import accelerate
+from teachers.inference.folding import fold
 
 Regions = Tensor | Sequence[NDArray[np.float32]]
 

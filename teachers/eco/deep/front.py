@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from teachers.features.compiled import compiled
+from datasets.compiled import compiled
 
 Floats = NDArray[np.float32]
 

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.compiled import compiled
 from teachers.eco.layout import Block
-from teachers.features.compiled import compiled
 
 Floats = NDArray[np.float32]
 

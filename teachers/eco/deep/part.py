@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from datasets.compiled import compiled
 from teachers.eco.conjugate_gradient import STEPS, diagonal, energy_of
 from teachers.eco.deep.beginning import Beginning
 from teachers.eco.deep.joint import SHARES, FirstFrame
@@ -20,7 +21,6 @@ from teachers.eco.projection import turn
 from teachers.eco.regularisation import Regulariser
 from teachers.eco.search_region import SearchRegion
 from teachers.eco.vectors import advance
-from teachers.features.compiled import compiled
 
 Floats = NDArray[np.float32]
 

@@ -22,7 +22,8 @@ from teachers.eco.deep.patch import Division
 from teachers.eco.deep.pose import Pose
 from teachers.eco.deep.slots import Slots
 from teachers.eco.deep.together.tracker import EcoDeepTogether
-from teachers.eco.target import colour, generator_of, target_of
+from teachers.eco.target import generator_of, target_of
+from teachers.target import colour
 
 
 class EcoDeep:
@@ -70,11 +71,6 @@ class EcoDeep:
         self._together = self._extractor.device.type == "cuda" if together is None else together
         self._model: Model | None = None
 
-    @property
-    def score(self) -> float:
-        """The highest response in the latest frame; 1 before the first."""
-        return 1.0 if self._model is None else self._model.pose.score
-
     def start(self, image: Image | None, box: Box, task: Task) -> Box:
         """Learn the target of a video's first frame.
 
@@ -112,8 +108,8 @@ class EcoDeep:
         return kind(self._extractor, self._begin, slots)
 
     def _begin(self, image: Image | None, box: Box, task: Task) -> Start:
-        frame = colour(image, "eco-deep")
-        target = target_of(frame, box, task)
+        frame = colour(image, f"video {task.name}: eco-deep")
+        target = target_of(frame, box, task, "eco-deep")
         pose = Pose((frame.shape[0], frame.shape[1]), target, self._division)
         return Start(frame, pose, generator_of(self._seed, task) if self._dropout else None)
 

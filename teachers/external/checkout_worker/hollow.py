@@ -16,20 +16,24 @@ from types import ModuleType
 from typing import Any
 
 UNUSED = frozenset(
-    (
-        *(
-            "gdown",
-            "jpeg4py",
-            "lvis",
-            "matplotlib",
-            "mpl_toolkits",
-            "pandas",
-            "pycocotools",
-            "scipy",
-            "skimage",
-        ),
-        *("spatial_correlation_sampler", "tensorboardX", "tikzplotlib", "timm", "tqdm", "trax", "visdom"),
-    )
+    {
+        "gdown",
+        "jpeg4py",
+        "lvis",
+        "matplotlib",
+        "mpl_toolkits",
+        "pandas",
+        "pycocotools",
+        "scipy",
+        "skimage",
+        "spatial_correlation_sampler",
+        "tensorboardX",
+        "tikzplotlib",
+        "timm",
+        "tqdm",
+        "trax",
+        "visdom",
+    }
 )
 """Top-level packages that the trackers do without."""
 

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the field's own name for it
 from torch import Tensor, nn
 
-from teachers.siamrpn.positions import Positions
+from teachers.inference.positions import Positions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

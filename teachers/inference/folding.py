@@ -9,9 +9,9 @@ from torch import nn
 def fold(network: nn.Module) -> nn.Module:
     """Fold every batch normalisation that follows a convolution, in place, and switch to inference.
 
-    In this package's networks the order of registration is the order of execution, so the convolution before
-    a normalisation is the child before it. Factors are computed in float64: values differ from the unfolded
-    network by float32 rounding only.
+    In the teachers' networks and the student's, the order of registration is the order of execution, so the
+    convolution before a normalisation is the child before it. Factors are computed in float64: values differ from
+    the unfolded network by float32 rounding only.
 
     Returns:
         The same network.

@@ -16,8 +16,11 @@ from torch import Tensor
 def has_onednn() -> bool:
     """Whether the operators are there (PyTorch 2.13 has them)."""
     names = (
-        *("_reorder_linear_weight", "_linear_pointwise"),
-        *("_reorder_convolution_weight", "_convolution_pointwise", "_get_mkldnn_serialized_md"),
+        "_reorder_linear_weight",
+        "_linear_pointwise",
+        "_reorder_convolution_weight",
+        "_convolution_pointwise",
+        "_get_mkldnn_serialized_md",
     )
     return torch._C._has_mkldnn and all(hasattr(torch.ops.mkldnn, name) for name in names)
 

@@ -1,4 +1,4 @@
-"""Teachers to run beside the student, as a user names them; nothing here imports torch, which takes a second.
+"""Teachers that a tracker has beside it (TRAST, TRASFUST), as a user names them.
 
 In YAML a mapping as in params.yaml: each name has options, and `use` where the teacher is called otherwise. On a
 command line one string per teacher:
@@ -21,8 +21,7 @@ from blake3 import blake3
 
 from teachers import registry
 from teachers.base import Teacher
-from teachers.options import TeacherConfigError
-from teachers.try_command import parsed
+from teachers.options import TeacherConfigError, parsed
 
 Named = Mapping[str, Mapping[str, Any]]
 """Names to options, with `use` among them where it is not the name."""
@@ -55,6 +54,28 @@ def named(teachers: Sequence[str] | Named, kind: str | None = None) -> dict[str,
             f"two teachers are called {' and '.join(sorted(twice))}: write NAME={sorted(twice)[0]} for one of them"
         )
     return {name: _of_kind(name, options, kind) for name, options in pairs}
+
+
+def beside(options: Mapping[str, Any], kind: str | None = None) -> dict[str, dict[str, Any]]:
+    """The teachers that a tracker of these options has beside it, in YAML's form; most have none.
+
+    Raises:
+        TeacherConfigError: See `named`.
+    """
+    given = options.get("teachers") or options.get("teacher")
+    if not given:
+        return {}
+    return named([given] if isinstance(given, str) else given, kind)
+
+
+def parts(use: str, options: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """What a tracker is made of: itself, and the teachers beside it; each as the registry takes it.
+
+    Raises:
+        TeacherConfigError: See `named`.
+    """
+    others = beside(options).items()
+    return [(use, options), *((str(own.pop("use", name)), own) for name, own in others)]
 
 
 def create(teachers: Sequence[str] | Named, kind: str | None = None) -> dict[str, Teacher]:

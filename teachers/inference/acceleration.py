@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import torch
 from torch import Tensor, nn
 
-from teachers.siamrpn.products import packed, times
-from teachers.siamrpn.winograd import WinogradConv2d
+from teachers.inference.products import packed, times
+from teachers.inference.winograd import WinogradConv2d
 
-_EXEMPLAR_ONLY = ("conv_kernel", "conv_r1", "conv_cls1")
 _LEAST_WORK = 96 * 256
 
 
@@ -34,21 +35,22 @@ class PointwiseConv2d(nn.Module):
         return times(rows, self.weight, self.bias).view(n, h, w, self.outputs).permute(0, 3, 1, 2)
 
 
-def accelerate(network: nn.Module) -> nn.Module:
+def accelerate(network: nn.Module, seldom: Collection[str] = ()) -> nn.Module:
     """Replace the convolutions that every frame passes through, in place, where that pays.
 
-    Winograd's for 3x3 and 5x5 with enough channels, a product for 1x1. Those that only ever see the exemplar are
-    left. Transformed weights take four times the memory of a 3x3 kernel, 2.6 times that of a 5x5 one.
+    Winograd's for 3x3 and 5x5 with enough channels, a product for 1x1. Transformed weights take four times the memory
+    of a 3x3 kernel, 2.6 times that of a 5x5 one.
 
     Args:
         network: On the CPU, folded.
+        seldom: Names of the modules that frames do not pass through: they are left with all that is in them.
 
     Returns:
         The same network.
     """
     for path, module in list(network.named_modules()):
         for name, child in list(module.named_children()):
-            if any(part in _EXEMPLAR_ONLY for part in (*path.split("."), name)):
+            if any(part in seldom for part in (*path.split("."), name)):
                 continue
             if not isinstance(child, nn.Conv2d) or child.stride != (1, 1) or child.groups != 1:
                 continue

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the field's own name for it
 from torch import Tensor
 
-from teachers.siamrpn import products
+from teachers.inference import products
 
 _MOST_INPUTS = 512
 """Of one call. With more (ResNet's last level), oneDNN adds in another order in it, and it saves 7 % only."""
@@ -24,7 +24,7 @@ class Positions:
     """One matrix per position, multiplied with the rows of that position.
 
     oneDNN wants the matrices in an order that depends on the numbers of rows and of threads (one of two for each of
-    this package's layers), and takes up to 50 times longer where it finds the other. Only one is held, the search
+    the teachers' layers), and takes up to 50 times longer where it finds the other. Only one is held, the search
     region's: a second one would double the memory. An exemplar's few rows are filled up with zeros to as many as
     the held order is for.
 
