@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from rich.table import Column, Table
 
 from datasets.audit import KINDS, Defect, DefectKind, audit
 from datasets.command_line import counted, progress
+from datasets.folder_dataset import FolderDataset
 from datasets.processes import cores
 from datasets.spec import open_dataset
 
@@ -48,6 +50,12 @@ class Audit:
             task = bar.add_task("Auditing", total=len(dataset))
             found = audit(dataset, min(self.workers, len(dataset)), lambda: bar.advance(task))
             defects = [defect for defect in found if defect.kind not in self.ignore]
+        if isinstance(dataset, FolderDataset) and (left := dataset.unlisted()):
+            shown = ", ".join(left[:3]) + (", ..." if len(left) > 3 else "")
+            print(
+                f"note: the list of videos leaves out {counted(len(left), 'folder')}: {shown}",
+                file=sys.stderr,
+            )
         counts = Counter(defect.kind for defect in defects)
         if self.json:
             report = {

@@ -93,6 +93,10 @@ class FolderDataset(ABC):
         del name
         return None
 
+    def unlisted(self) -> list[str]:
+        """Folders that look like videos and that the benchmark's list does not name; none where it has no list."""
+        return []
+
     def audit(self, name: str) -> list[str]:
         """What else is wrong with a video's files, which reading it does not need: a sentence each."""
         del name

@@ -45,6 +45,7 @@ class Got10k(FolderDataset):
     def __init__(self, root: Path, split: str | None = None, kind: str = "got10k") -> None:
         self.folder, split = _split_folder(root, split)
         super().__init__(kind, root, split, read_names(self.folder / "list.txt"))
+        self._listed = self._known
 
     def _read(self, name: str) -> Video:
         folder = self.folder / name
@@ -68,6 +69,10 @@ class Got10k(FolderDataset):
         """absence.label as it is, bool (rows,); None without the file."""
         path = self.folder / name / "absence.label"
         return read_flags(path) > 0 if path.is_file() else None
+
+    def unlisted(self) -> list[str]:
+        """Folders beside list.txt that it does not name."""
+        return sorted(p.name for p in self.folder.iterdir() if p.is_dir() and p.name not in self._listed)
 
     def audit(self, name: str) -> list[str]:
         """Compare the lengths of the labels that reading does not need with the boxes'."""

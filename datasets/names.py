@@ -53,6 +53,8 @@ def without(names: Sequence[str], exclude: Path) -> tuple[str, ...]:
     Raises:
         DataError: If the list cannot be read, or nothing would be left.
     """
+    if not exclude.is_file():
+        raise DataError(exclude, "there is no such list of videos to leave out", "Give its path, or no list")
     excluded = read_names(exclude)
     unknown = sorted(set(excluded) - set(names))
     if unknown:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 import traceback
@@ -28,6 +29,9 @@ from teachers.base import BatchTeacher, Box, Image, Task, Teacher, TeacherError,
 AHEAD = 4
 """Frames decoded before the tracker asks for them: enough to hide the decoder, few enough to waste little when the
 video is abandoned."""
+
+FAULTS = (Exception, SystemExit)
+"""What a third party's tracker may raise: some end the process where a licence or a file is missing."""
 
 Made = TypeVar("Made", bound=Teacher | BatchTeacher)
 
@@ -64,19 +68,32 @@ class Outcome:
 
 
 def run_job(job: Job) -> Outcome:
-    """Run one teacher on one video; whatever goes wrong with it fails this video and nothing else."""
-    return attempted(job, lambda video: follow(_teacher_of(job), video, job.stop_below))
+    """Run one teacher on one video; the same as `attempted`."""
+    folder = Path.cwd()
+    try:
+        return attempted(job, lambda video: follow(_teacher_of(job), video, job.stop_below))
+    finally:
+        os.chdir(folder)  # some trackers go where their files are, and the paths of the stages are relative
 
 
 def attempted(job: Job, tracked: Callable[[Video], Trajectory]) -> Outcome:
-    """Read a job's video and have it tracked; whatever goes wrong fails this video and nothing else."""
+    """Read a job's video and have it tracked; whatever goes wrong with that fails this video and nothing else.
+
+    Raises:
+        DataError: If the video is not what was indexed: that is no teacher's failure, and would stand as one.
+    """
     began = time.perf_counter()
+    video = read_unchanged(job.spec, job.exclude, job.video, job.digest)
     try:
-        video = read_unchanged(job.spec, job.exclude, job.video, job.digest)
         return Outcome(tracked(video), "", time.perf_counter() - began)
-    except Exception as error:  # noqa: BLE001 - any error of a third party's tracker is this video's failure
+    except FAULTS as error:  # any error of a third party's tracker is this video's failure
         message = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        return Outcome(failure(message), traceback.format_exc(), time.perf_counter() - began)
+        return Outcome(failure(_text(message)), _text(traceback.format_exc()), time.perf_counter() - began)
+
+
+def _text(message: str) -> str:
+    """A message that can be stored: of a file's name that is not UTF-8, its bytes are shown."""
+    return message.encode("utf-8", "backslashreplace").decode()
 
 
 def worker_died(_job: Job, message: str) -> Outcome:

@@ -21,6 +21,7 @@ from datasets import open_dataset
 from datasets.boxes import Boxes
 from datasets.command_line import counted, run_only_command
 from datasets.errors import DataError
+from datasets.images import is_jpeg
 from datasets.processes import cores
 from datasets.spec import parse_spec
 from datasets.synthetic import write_synthetic
@@ -171,6 +172,17 @@ def make_index(params: Params) -> Index:
     return Index.of(params.dataset.spec, [video for video, _ in good], [digest for _, digest in good])
 
 
+def _refuse_other_than_jpeg(params: Params) -> None:
+    """Here, before hours of tracking, and not in `pack`: a benchmark's images are of one format."""
+    dataset = open_dataset(params.dataset.spec, params.dataset.exclude)
+    image = dataset[dataset.names[0]].frames[0]
+    with image.open("rb") as file:
+        if not is_jpeg(file.read(3)):
+            raise DataError(
+                image, "is not JPEG, which pack.pixels: source stores untouched", "Use pixels: region"
+            )
+
+
 @dataclass(frozen=True)
 class Command:
     """Index the dataset of params.yaml: names, ground truth and fingerprints of all videos.
@@ -192,6 +204,8 @@ class Command:
             # Here, before hours of tracking, and not when that teacher's turn comes.
             registry.validate(teacher.use, teacher.options)
         index = make_index(params)
+        if params.pack.pixels == "source":
+            _refuse_other_than_jpeg(params)
         index.write(self.out)
         for note in index.notes:
             print(f"note: {note}", file=sys.stderr)

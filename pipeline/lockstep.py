@@ -21,11 +21,11 @@ from typing import cast
 
 from datasets.images import read_image
 from datasets.video import Video
-from pipeline.follow import Job, Outcome, Pursuit, attempted, built, decoded_ahead, same_version
+from pipeline.follow import FAULTS, Job, Outcome, Pursuit, attempted, built, decoded_ahead, same_version
 from pipeline.plan import Plan
 from pipeline.trajectories import Trajectory
 from teachers import registry
-from teachers.base import BatchTeacher, Image, Preparing, TeacherError
+from teachers.base import BatchTeacher, Image, Preparing, TeacherError, is_out_of_memory
 
 AHEAD = 2
 """Frames of each video decoded before they are asked for: a step takes one of each, and hundreds of videos' images
@@ -122,7 +122,7 @@ class Lockstep:
         try:
             return cast("Image", teacher.prepare(image))
         except Exception as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             return image  # the step that needs it finds out as well, and can do something about it
 
@@ -132,7 +132,7 @@ class Lockstep:
             try:
                 self._fill()
                 self._step()
-            except Exception as error:  # noqa: BLE001 - whoever waits has to hear of it
+            except FAULTS as error:  # whoever waits has to hear of it
                 self._teacher = None
                 with self._lock:
                     given_up = [*self._busy.values(), *self._waiting]
@@ -155,8 +155,8 @@ class Lockstep:
                 self._teacher = self._built()
             try:
                 box = self._teacher.start(slot, entry.image, entry.pursuit.first, entry.pursuit.task)
-            except Exception as error:  # noqa: BLE001 - a third party's teacher: this video's failure
-                if _is_out_of_memory(error):
+            except FAULTS as error:  # a third party's teacher: this video's failure
+                if is_out_of_memory(error):
                     self._shrink(str(error))
                 else:
                     self._end(slot, error)
@@ -179,15 +179,15 @@ class Lockstep:
         images = {slot: entry.image for slot, entry in self._busy.items()}
         try:
             answers = dict(self._teacher.step(images))
-        except Exception as error:  # noqa: BLE001 - a third party's teacher
-            if _is_out_of_memory(error):
+        except FAULTS as error:  # a third party's teacher
+            if is_out_of_memory(error):
                 self._shrink(str(error))
             elif len(images) == 1:
                 self._end(next(iter(images)), error)
             else:  # it says nothing of whose fault it is, so each is tried by itself
                 self._put_back(alone=True)
             return
-        short = [a for a in answers.values() if isinstance(a, Exception) and _is_out_of_memory(a)]
+        short = [a for a in answers.values() if isinstance(a, Exception) and is_out_of_memory(a)]
         if short:
             self._shrink(str(short[0]))
             return
@@ -199,20 +199,20 @@ class Lockstep:
         entry = self._busy[slot]
         try:
             if isinstance(answer, Exception):
-                raise answer  # noqa: TRY301 - so that it is this video's failure, with its traceback
-            ended: Trajectory | Exception | None = entry.pursuit.add(answer)
+                raise answer
+            ended: Trajectory | BaseException | None = entry.pursuit.add(answer)
             if ended is None:
                 entry.read()
                 return
-        except Exception as error:  # noqa: BLE001 - a third party's error, or an image that cannot be read
+        except FAULTS as error:  # a third party's error, or an image that cannot be read
             ended = error
         self._end(slot, ended)
 
-    def _end(self, slot: int, ended: Trajectory | Exception) -> None:
+    def _end(self, slot: int, ended: Trajectory | BaseException) -> None:
         """Free a slot and hand over what came of its video."""
         entry = self._busy.pop(slot)
         entry.close()
-        if isinstance(ended, Exception):
+        if isinstance(ended, BaseException):
             entry.answer.set_exception(ended)
         else:
             entry.answer.set_result(ended)
@@ -244,7 +244,7 @@ class Lockstep:
             try:
                 entry.begin()
                 again.append(entry)
-            except Exception as error:  # noqa: BLE001 - its first image can be read no more
+            except FAULTS as error:  # its first image can be read no more
                 entry.answer.set_exception(error)
         with self._lock:
             self._waiting.extendleft(reversed(again))
@@ -256,7 +256,7 @@ class Lockstep:
             try:
                 return self._make(self.slots)
             except Exception as error:
-                if not _is_out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
                 reason = str(error)
             if self.slots == 1:
@@ -297,11 +297,6 @@ def _worker_number() -> int:
     except ValueError:
         return 0
     return name if isinstance(name, int) else 0
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    torch = sys.modules.get("torch")  # whoever has not loaded it cannot raise its errors
-    return torch is not None and isinstance(error, torch.OutOfMemoryError)
 
 
 def _free_memory() -> None:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from datasets.errors import DataError
+from datasets.spec import KINDS
 from datasets.strict_yaml import parse_yaml_file
 from datasets.synthetic.options import SyntheticOptions
 from pipeline import places
@@ -17,9 +18,12 @@ from pipeline import places
 POOL = "P"
 """Name of the pool of all teachers, as in the paper's T_P."""
 
-Share = Annotated[float, Field(ge=0, lt=1)]
+Share = Annotated[float, Field(strict=True, ge=0, lt=1)]
 MOST = 2**63 - 1
 """What a whole number of a transfer set can hold."""
+
+LONGEST = 100_000
+"""Frames of a window, or between two: no video of these benchmarks is longer."""
 
 
 class Section(BaseModel):
@@ -31,11 +35,27 @@ class Section(BaseModel):
 class DatasetParams(Section):
     """The source videos: these three lines are what a user changes first."""
 
-    kind: Literal["got10k", "otb", "uav123", "uav123_10fps", "lasot", "vot", "synthetic"] = "synthetic"
+    kind: str = "synthetic"
     root: Path
     split: str | None = None
     exclude: Path | None = None
     """A text file of video names to leave out, one per line (VOT's 1,000 prohibited videos, for example)."""
+
+    @field_validator("kind")
+    @classmethod
+    def _with_images(cls, kind: str) -> str:
+        usable = [name for name in KINDS if name != "annotations"]
+        if kind not in usable:
+            raise ValueError(f"it has to be one of {', '.join(map(repr, usable))}")
+        return kind
+
+    @field_validator("exclude")
+    @classmethod
+    def _at_home(cls, exclude: Path | None) -> Path | None:
+        try:
+            return exclude and exclude.expanduser()
+        except RuntimeError as error:  # ~NAME of nobody
+            raise ValueError(f"{error} Write the path in full") from error
 
     @property
     def spec(self) -> str:
@@ -71,10 +91,10 @@ class SelectParams(Section):
     betas: tuple[Share, ...] = (0.5, 0.6, 0.7, 0.8, 0.9)
     absent: Literal["fail", "ignore"] = "fail"
     """Whether a frame without the target fails the trajectory (the literal reading) or does not count."""
-    window_length: int = Field(32, ge=2, le=MOST)
-    window_stride: int = Field(10, ge=1, le=MOST)
-    windows_per_video: int = Field(5, ge=1, le=MOST)
-    seed: int = Field(0, ge=0, le=MOST)
+    window_length: int = Field(32, strict=True, ge=2, le=LONGEST)
+    window_stride: int = Field(10, strict=True, ge=1, le=LONGEST)
+    windows_per_video: int = Field(5, strict=True, ge=1, le=MOST)
+    seed: int = Field(0, strict=True, ge=0, le=MOST)
 
     @field_validator("betas")
     @classmethod
@@ -95,11 +115,11 @@ class PackParams(Section):
     """How the pixels of the windows are kept; see docs/transfer-set-format.md."""
 
     pixels: Literal["region", "source"] = "region"
-    window_scale: float = Field(2.6, ge=1.5, allow_inf_nan=False)
+    window_scale: float = Field(2.6, strict=True, ge=1.5, allow_inf_nan=False)
     """Side of the kept region in sides of the target; the student sees 1.5."""
-    oversampling: float = Field(1.125, gt=0, allow_inf_nan=False)
+    oversampling: float = Field(1.125, strict=True, gt=0, allow_inf_nan=False)
     """Kept pixels per pixel that the student sees."""
-    quality: int = Field(85, ge=1, le=100)
+    quality: int = Field(85, strict=True, ge=1, le=100)
     """JPEG quality of `region`; `source` keeps the source files' own bytes."""
 
 
@@ -108,7 +128,7 @@ class JobQueueParams(Section):
 
     cluster: str
     """A class of `dask_jobqueue`: SLURMCluster, PBSCluster, SGECluster, LSFCluster, HTCondorCluster ..."""
-    jobs: int = Field(ge=1)
+    jobs: int = Field(strict=True, ge=1)
     options: dict[str, Any] = Field(default_factory=dict)
     """Arguments of that class: queue, cores, memory, walltime ..."""
 
@@ -116,9 +136,9 @@ class JobQueueParams(Section):
 class ExecutorParams(Section):
     """Where the work of a stage is done; no output depends on it, so changing it re-runs nothing."""
 
-    workers: int | None = Field(None, ge=1)
+    workers: int | None = Field(None, strict=True, ge=1)
     """Local worker processes; null: one per core. 1 works in the stage's own process."""
-    slots: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+    slots: dict[str, Annotated[int, Field(strict=True, ge=1)]] = Field(default_factory=dict)
     """Teacher to videos that one worker tracks at once, for teachers that can. Left out: 1 on the CPU, and on a GPU
     64 for all its workers together (fewer where its memory does not suffice)."""
     devices: tuple[Annotated[str, Field(pattern=r"^[a-z]+:\d+$")], ...] | None = Field(None, min_length=1)

@@ -213,6 +213,21 @@ def refuse_outdated(selection: Selection, index: Index, trajectories: Mapping[st
         raise DataError(places.SELECTION, problem, "Run `dvc repro`")
 
 
+def refuse_stopped(trajectories: Mapping[str, Trajectories], lowest: float) -> None:
+    """See that the teachers were not stopped above the lowest β asked for, where more of their videos would count.
+
+    Raises:
+        ValueError: If one was.
+    """
+    for name, trajectory in trajectories.items():
+        stop = trajectory.stop_below
+        if stop is not None and lowest < stop:
+            raise ValueError(
+                f"β = {lowest:g} is too low: {name} stopped at {stop:g} (track.stop_below). Ask for more, or lower "
+                "track.stop_below and run `dvc repro`."
+            )
+
+
 def read_trajectories(teachers: list[str], index: Index) -> dict[str, Trajectories]:
     """The trajectories of these teachers, in this order."""
     return {name: Trajectories.read(places.trajectories(name), index.fingerprint) for name in teachers}
@@ -236,12 +251,20 @@ class Command:
         """Write the selection and say how many videos and windows it has."""
         params = read_params(self.params)
         index = Index.read()
-        selection = select(index, read_trajectories(list(params.teachers), index), params.select)
+        trajectories = read_trajectories(list(params.teachers), index)
+        refuse_stopped(trajectories, params.select.betas[0])
+        selection = select(index, trajectories, params.select)
         selection.write(self.out)
         kept = [int(selection.videos(b).sum()) for b in range(len(selection.betas))]
         counts = ", ".join(f"{n} at β = {beta:g}" for n, beta in zip(kept, selection.betas, strict=True))
         windows = counted(len(selection.window_start), "window")
         print(f"{self.out}: of {counted(len(index), 'video')} {counts}; {windows}")
+        length, longest = params.select.window_length, int(index.lengths.max(initial=0))
+        if longest < length:
+            told = (
+                f"no video has a window: select.window_length is {length}, the longest has {longest} frames"
+            )
+            print(told, file=sys.stderr)
         return 0
 
 

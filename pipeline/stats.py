@@ -20,7 +20,14 @@ from pipeline import formats, places
 from pipeline.index import Index
 from pipeline.paper import NETWORKS, RULE
 from pipeline.params import SelectParams, complaints
-from pipeline.select import Selection, read_selection, read_trajectories, refuse_outdated, select
+from pipeline.select import (
+    Selection,
+    read_selection,
+    read_trajectories,
+    refuse_outdated,
+    refuse_stopped,
+    select,
+)
 from pipeline.table1 import Cell, table1
 from pipeline.trajectories import Status, Trajectories
 
@@ -80,13 +87,7 @@ def tracked_pool(
         refuse_outdated(selection, index, trajectories)
         return Pool(index, trajectories, selection)
     wanted = wanted_params(selection.params, betas, absent)
-    for name, trajectory in trajectories.items():
-        stop = trajectory.stop_below
-        if stop is not None and wanted.betas[0] < stop:
-            raise ValueError(
-                f"β = {wanted.betas[0]:g} is too low: {name} stopped at {stop:g} "
-                f"(track.stop_below). Ask for more, or lower track.stop_below and run `dvc repro`."
-            )
+    refuse_stopped(trajectories, wanted.betas[0])
     return Pool(index, trajectories, select(index, trajectories, wanted))
 
 

@@ -157,13 +157,18 @@ class Command:
 
     def run(self) -> int:
         """Write the teacher's trajectories and say how they ended."""
-        trajectories = track(self.teacher, read_params(self.params), Index.read())
+        index = Index.read()
+        trajectories = track(self.teacher, read_params(self.params), index)
         out = places.trajectories(self.teacher)
         trajectories.write(out)
         ended = Counter(Status(status) for status in trajectories.status)
         print(f"{out}: " + ", ".join(f"{ended[status]} {status.name.lower()}" for status in Status))
-        for message, times in Counter(filter(None, trajectories.errors)).most_common(5):
-            print(f"  failed {times} x: {message}", file=sys.stderr)
+        alike: dict[str, list[str]] = {}  # but for the names of their videos
+        for video, message in zip(index.names, trajectories.errors, strict=True):
+            if message:
+                alike.setdefault(message.replace(video, ""), []).append(message)
+        for messages in sorted(alike.values(), key=len, reverse=True)[:5]:
+            print(f"  failed {len(messages)} x: {messages[0]}", file=sys.stderr)
         if ended[Status.FAILED]:
             print(f"  whole tracebacks: python -m pipeline.failures {self.teacher}", file=sys.stderr)
             # To DVC this stage is done.

@@ -30,7 +30,7 @@ class Adapted:
         images: What it is given as an image.
     """
 
-    version: ClassVar[int] = 1
+    version: int = 1
     needs_images: ClassVar[bool] = True
 
     def __init__(self, tracker: Any, images: Images = "pil") -> None:  # noqa: ANN401 - a third party's tracker
@@ -50,7 +50,11 @@ class Adapted:
         """Return what the tracker answers, as float32."""
         self._frame += 1
         seed_python(seed_of(self._task.name, self._frame))
-        return np.array(self.tracker.update(self._seen(image)), dtype=np.float32)
+        answer = self.tracker.update(self._seen(image))
+        if answer is None:  # NumPy would make a number of it
+            where = f"video {self._task.name}, frame {self._frame}"
+            raise TeacherError(f"{where}: the tracker returned None, not a box (x, y, w, h)")
+        return np.array(answer, dtype=np.float32)
 
     def _seen(self, image: Image | None) -> Any:  # noqa: ANN401 - a PIL image or an array
         if image is None:
@@ -89,7 +93,9 @@ def factory(target: Callable[..., Any], use: str) -> Factory:
                 f"{use} returned a {type(made).__name__}, which has neither start and track nor init and "
                 "update"
             )
-        return Adapted(made, images)
+        adapted = Adapted(made, images)
+        adapted.version = getattr(made, "version", Adapted.version)
+        return adapted
 
     signature = inspect.signature(target, eval_str=True)
     adds_images = "images" not in signature.parameters

@@ -8,6 +8,7 @@ teacher that draws random numbers seeds its generator from the video's name in `
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
@@ -113,6 +114,12 @@ class Teacher(Protocol):
     def track(self, image: Image | None) -> Box:
         """Return the box in the next frame, float32 (4,). Any exception fails this video."""
         ...
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a device had no memory left."""
+    torch = sys.modules.get("torch")  # whoever has not loaded it cannot raise its errors
+    return torch is not None and isinstance(error, torch.OutOfMemoryError)
 
 
 @runtime_checkable

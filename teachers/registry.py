@@ -14,12 +14,14 @@ Nothing is imported before it is asked for. See docs/adding-a-teacher.md.
 from __future__ import annotations
 
 import difflib
+import traceback
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
+from datasets.errors import DataError
 from teachers import adapted, checkpoints, external
-from teachers.base import Batchable, BatchTeacher, Teacher
+from teachers.base import Batchable, BatchTeacher, Teacher, TeacherError, is_out_of_memory
 from teachers.catalogue import CATALOGUE, Entry, load
 from teachers.options import Factory, TeacherConfigError, checked_options, parameters_of, required, written
 
@@ -80,7 +82,17 @@ def create(use: str, options: Mapping[str, object]) -> Teacher:
         TeacherError: If it cannot be built for another reason that it knows.
     """
     factory = _factory(use)
-    teacher = factory(**_checked(use, factory, options))
+    checked = _checked(use, factory, options)
+    try:
+        teacher = factory(**checked)
+    except (TeacherConfigError, TeacherError, DataError):
+        raise
+    except Exception as error:  # a third party's constructor may raise anything
+        if is_out_of_memory(error):
+            raise
+        told = TeacherConfigError(f"teacher {use!r} cannot be built: {type(error).__name__}: {error}")
+        told.add_note(traceback.format_exc().strip())
+        raise told from error
     if not isinstance(teacher, Teacher):
         missing = [a for a in ("version", "needs_images", "start", "track") if not hasattr(teacher, a)]
         raise TeacherConfigError(

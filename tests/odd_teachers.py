@@ -55,6 +55,53 @@ class Nothing(Still):
         return None  # type: ignore[return-value]
 
 
+class Leaving(Still):
+    """Ends the process, as some do where a licence is missing."""
+
+    def track(self, image: Image | None) -> Box:
+        raise SystemExit("no licence found")
+
+
+class Odd(Still):
+    """Complains of a file whose name is not UTF-8."""
+
+    def track(self, image: Image | None) -> Box:
+        raise ValueError("a name like \udcff.jpg")
+
+
+class Wanderer(Still):
+    """Goes where its files are."""
+
+    def __init__(self, log: str) -> None:
+        super().__init__()
+        self.away = Path(log).parent
+
+    def track(self, image: Image | None) -> Box:
+        os.chdir(self.away)
+        return super().track(image)
+
+
+class Wrapped:
+    """A tracker in the style of the GOT-10k toolkit."""
+
+    version = 1
+    step = 0.0
+
+    def init(self, image: object, box: Box) -> None:
+        self.box = np.array(box, np.float32)
+
+    def update(self, image: object) -> Box:
+        self.box[0] += self.step
+        return self.box
+
+
+class Unready(Still):
+    """Cannot be built."""
+
+    def __init__(self) -> None:
+        raise KeyError("weights")
+
+
 class Counting(Still):
     """Appends the name of every video that it starts to a file."""
 

@@ -37,6 +37,12 @@ def test_a_clean_folder_has_none(clean: Path) -> None:
     assert defects(clean.parent) == {}
 
 
+def test_videos_that_the_list_does_not_name_are_told(clean: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (clean / "list.txt").write_text("A\n")
+    assert Audit(f"got10k:{clean.parent}", workers=1).run() == 0
+    assert "note: the list of videos leaves out 1 folder: B" in capsys.readouterr().err
+
+
 def test_images(clean: Path) -> None:
     a = clean / "A"
     data = (a / "00000002.jpg").read_bytes()

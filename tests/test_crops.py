@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from datasets.transfer.crop import crop_region
-from trainer.crops import DEVIATION, MEAN, crop_batch
+from trainer.crops import DEVIATION, MEAN, crop_batch, incomplete
 from trainer.cutouts import crop_uploaded
 from trainer.dense import crop_packed, pack
 
@@ -57,6 +57,23 @@ def batch():
         ]
     )
     return images, windows, sizes, boxes
+
+
+def test_what_was_not_stored_is_told_as_the_crop_tells_it():
+    rng = np.random.default_rng(5)
+    size = torch.tensor([[200.0, 120.0]]).expand(400, 2)
+    corner = rng.integers(0, 60, (400, 2))
+    places = torch.from_numpy(np.concatenate([corner, rng.integers(30, 60, (400, 2))], axis=1)).float()
+    boxes = places + torch.from_numpy(rng.normal(0, 8, (400, 4))).float()
+    boxes[:, :2] += boxes[:, 2:] / 4
+    boxes[:, 2:] = boxes[:, 2:].clamp_min(4) / 2
+    image = np.zeros((8, 8, 3), np.uint8)
+    found = incomplete(boxes, places, size, 1.5)
+    expected = [
+        not crop_region(image, p, s, b, 32).inside for p, s, b in zip(places, size, boxes, strict=True)
+    ]
+    assert found.tolist() == expected
+    assert 50 < sum(expected) < 350
 
 
 def test_on_the_cpu_they_are_those_of_the_datasets(batch):

@@ -1,9 +1,12 @@
 """The index stage: procedural videos where they are wanted, and what it says of videos that cannot be read."""
 
+import cv2
+import numpy as np
 import pytest
+from tiny_videos import write_got10k
 
 from datasets.errors import DataError
-from pipeline.index import make_index
+from pipeline.index import Command, make_index
 from pipeline.params import read_params
 
 TEACHERS = {"teachers": {"kcf": {}}, "executor": {"workers": 1}}
@@ -34,3 +37,17 @@ def test_all_videos_that_cannot_be_read_are_named_at_once(workspace, tmp_path):
         "3 of 3 videos cannot be read. Mend them, or name them in the file dataset.exclude:"
     )
     assert [line.split(":")[0] for line in broken] == [f"  {tmp_path}/train/{name}" for name in "abc"]
+
+
+def test_images_that_cannot_be_stored_as_they_are_stop_the_run_before_it_tracks(workspace, tmp_path):
+    folder = write_got10k(tmp_path / "data", {"a": 3})
+    for image in sorted((folder / "a").glob("*.jpg")):
+        cv2.imwrite(str(image.with_suffix(".png")), np.zeros((40, 60, 3), np.uint8))
+        image.unlink()
+    dataset = {"kind": "got10k", "root": str(tmp_path / "data")}
+    path = workspace(dataset=dataset, pack={"pixels": "source"}, **TEACHERS)
+    out = tmp_path / "index.h5"
+    with pytest.raises(DataError, match=r"\.png: is not JPEG, which pack.pixels: source stores untouched"):
+        Command(path, out).run()
+    assert not out.exists()
+    assert Command(workspace(pack={}), out).run() == 0

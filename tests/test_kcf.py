@@ -383,7 +383,7 @@ def test_kernels_compile_where_nothing_can_be_written(tmp_path: Path):
         )
         # A file in the folder's place: even root cannot write there.
         (tmp_path / "teachers" / name / "__pycache__").touch()
-    for name in ("__init__.py", "base.py"):
+    for name in ("__init__.py", "base.py", "target.py"):
         shutil.copy(package / name, tmp_path / "teachers" / name)
     code = (
         "import numpy as np; from teachers.kcf import patch; out = np.empty((2, 2), np.uint8);"

@@ -168,7 +168,7 @@ def test_runs_that_do_not_fit_what_lies_there(sample, straight, videos, tmp_path
         (lambda c: c["learner"].pop("average"), "KeyError: 'average'"),
         (lambda c: c["learner"]["student"].pop("fc.bias"), "Missing key.*fc.bias"),
         (lambda c: c["learner"].update(measures=torch.zeros(5, dtype=torch.float64)), "size of tensor"),
-        (lambda c: c["interactions"][0].pop("gained"), "KeyError: 'gained'"),
+        (lambda c: c["interactions"].pop("gained"), "KeyError: 'gained'"),
         (lambda c: c["options"]["student"].update(width=16), "size mismatch"),
     ],
 )

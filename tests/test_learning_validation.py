@@ -1,6 +1,8 @@
 """Validation: held-out windows and videos are tracked as TRAS tracks, and scored."""
 
 import copy
+import dataclasses
+import shutil
 
 import numpy as np
 import pytest
@@ -8,13 +10,16 @@ import torch
 from learning_runs import CPU, run_options
 from tiny_videos import rows, write_got10k
 
+from datasets.errors import DataError
 from datasets.images import read_image
 from teachers.base import Task
+from trainer import validation
+from trainer.checkpoint import load_checkpoint
 from trainer.crops import crop_batch
 from trainer.mdp import clip_box, transition
-from trainer.options import TrainOptions, ValidationOptions
+from trainer.options import OptimiserOptions, TrainOptions, ValidationOptions
 from trainer.trackers import Inference, TrasTracker
-from trainer.train import first_student
+from trainer.train import first_student, train
 from trainer.validation import HeldOut, follow, score
 from trainer.windows import split
 
@@ -72,6 +77,64 @@ def test_whole_videos_are_tracked_as_tras_tracks_them(small_videos, windows):
     found, still = held.validate(student, CPU), held.baselines()["static box"]
     truths = [(sequence.truth, sequence.present) for _, sequence in tracked]
     assert found == score([boxes for boxes, _ in tracked], truths) and found.frames == still.frames
+
+
+def test_no_more_are_tracked_at_once_than_is_said(windows, monkeypatch):
+    """Every one of them holds a frame, and whole videos have large ones."""
+    together, advance = [], validation._advance
+    monkeypatch.setattr(validation, "_TOGETHER", 2)
+    monkeypatch.setattr(
+        validation,
+        "_advance",
+        lambda student, busy, device: together.append(len(busy)) or advance(student, busy, device),
+    )
+    held = HeldOut(TrainOptions(), windows)
+    tracked = follow(first_student(run_options()), held, CPU)
+    assert len(tracked) == len(windows) > 4
+    assert max(together) == 2 and together.count(2) > len(together) / 2
+
+
+def test_validation_videos_may_move_and_no_others_take_their_place(sample, small_videos, tmp_path):
+    moved, other = shutil.copytree(small_videos, tmp_path / "a"), tmp_path / "other"
+    options = run_options(
+        optimiser=OptimiserOptions(learning_rate=1e-2, scaling="none", updates=2),
+        validation=ValidationOptions(videos=f"synthetic:{moved}:train", most=2, every=1, patience=None),
+    )
+    train([sample], tmp_path / "run", options)
+    there = moved.rename(tmp_path / "b")
+    with pytest.raises(DataError, match="there is no such folder"):
+        train([sample], tmp_path / "run", TrainOptions(), resume=True)
+
+    def resumed(place):
+        given = dataclasses.replace(TrainOptions().validation, videos=f"synthetic:{place}:train")
+        further = OptimiserOptions(updates=4)
+        return train(
+            [sample], tmp_path / "run", TrainOptions(validation=given, optimiser=further), resume=True
+        )
+
+    write_got10k(other, {"Synthetic_Train_000001": 5}, "train")
+    with pytest.raises(
+        ValueError, match=r"was validated on other videos than validation.videos synthetic:.*other"
+    ):
+        resumed(other)
+    assert resumed(there).updates == 4
+    assert load_checkpoint(tmp_path / "run").options.validation.videos == f"synthetic:{there}:train"
+
+
+def test_videos_that_windows_are_learnt_from_are_told(windows, tmp_path):
+    """By their boxes: another benchmark may have a video of that name."""
+    name = windows.videos[-1]  # of which there are several
+    dataset = write_got10k(tmp_path, {name: 9, "other": 9}, "val")
+    (dataset / name / "groundtruth.txt").write_text(
+        "".join(
+            ",".join(map(str, box)) + "\n"
+            for box in [[1, 2, 3, 4], *windows.truth[-1].tolist()] + [[5, 6, 7, 8]] * 4
+        )
+    )
+    chosen = HeldOut(whole(f"got10k:{tmp_path}:val"), windows)
+    assert chosen.learnt_from(windows) == [name]
+    (dataset / name / "groundtruth.txt").write_text(rows(9))
+    assert HeldOut(whole(f"got10k:{tmp_path}:val"), windows).learnt_from(windows) == []
 
 
 @pytest.mark.parametrize(("split", "length"), [("test", 3), ("val", 1)])

@@ -17,6 +17,8 @@ from tiny_videos import write_got10k
 
 from datasets.errors import DataError
 from pipeline import formats, places, tables
+from pipeline import select as select_stage
+from pipeline.index import Index
 from pipeline.select import select
 from pipeline.stats import Command, Pool, remarks, tracked_pool
 from pipeline.trajectories import Trajectories
@@ -110,6 +112,25 @@ def test_a_selection_of_other_videos(tracked: Path) -> None:
     dataclasses.replace(index, names=["other", *index.names[1:]]).write(places.INDEX)
     with pytest.raises(ValueError, match="another index"):
         tracked_pool()
+
+
+def test_a_selection_below_what_teachers_were_tracked_for_is_refused(tracked: Path) -> None:
+    """Videos that were abandoned might count: fewer trajectories would pass for all."""
+    for name in ("kcf", "csrt"):
+        path = places.trajectories(name)
+        trajectories = Trajectories.read(path, Index.read().fingerprint)
+        dataclasses.replace(trajectories, stop_below=0.5).write(path)
+    document = {
+        "dataset": {"root": "/x"},
+        "teachers": {"kcf": {}, "csrt": {}},
+        "track": {"stop_below": 0.2},
+        "select": {"betas": [0.2]},
+    }
+    Path("params.yaml").write_text(json.dumps(document))
+    before = places.SELECTION.read_bytes()
+    with pytest.raises(ValueError, match=r"β = 0.2 is too low: kcf stopped at 0.5"):
+        select_stage.Command().run()
+    assert places.SELECTION.read_bytes() == before
 
 
 # Result folders.

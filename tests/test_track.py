@@ -18,7 +18,7 @@ import pytest
 import yaml
 from conftest import REPOSITORY
 from filelock import FileLock
-from odd_teachers import Still
+from odd_teachers import Still, Wrapped
 
 from datasets import open_dataset
 from datasets.boxes import overlap
@@ -34,6 +34,7 @@ from pipeline.select import lowest_overlap
 from pipeline.track import track
 from pipeline.trajectories import Status, Trajectories
 from teachers.base import TeacherError
+from teachers.options import TeacherConfigError
 
 
 @pytest.fixture
@@ -258,30 +259,64 @@ def test_two_runs_of_one_teacher_wait_for_each_other(tmp_path, capsys):
     assert "another process is tracking" in capsys.readouterr().err
 
 
-def test_a_video_that_changed_since_it_was_indexed_is_not_tracked(
-    prepared, small_videos, tmp_path, workspace
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_video_that_changed_since_it_was_indexed_ends_the_stage(
+    prepared, small_videos, tmp_path, workspace, workers
 ):
+    """A failure of it would pass for the teacher's; what was tracked before is kept."""
     copy = tmp_path / "copy"
     shutil.copytree(small_videos, copy)
     workspace(dataset={"kind": "got10k", "root": str(copy), "split": "train"})
     make_index(read_params()).write(places.INDEX)
     with (copy / "train" / "Synthetic_Train_000002" / "00000003.jpg").open("ab") as image:
         image.write(b"\0")
-    index, trajectories = prepared("odd_teachers:Still")
-    assert np.flatnonzero(trajectories.status == Status.FAILED).tolist() == [1]
-    assert "changed since" in trajectories.errors[1]
-    assert "--force index" in trajectories.errors[1]
-    assert index.names[1] in trajectories.errors[1]
+    with pytest.raises(DataError, match=r"Synthetic_Train_000002.*changed since.*--force index"):
+        prepared("odd_teachers:Still", workers=workers)
+    assert not places.trajectories("t").exists()
 
 
-def test_a_video_that_was_left_out_since_it_was_indexed_is_not_tracked(prepared, tmp_path, workspace):
+def test_a_video_that_was_left_out_since_it_was_indexed_ends_the_stage(prepared, tmp_path, workspace):
     (tmp_path / "exclude.txt").write_text("Synthetic_Train_000002\n")
     dataset = {**yaml.safe_load((tmp_path / "params.yaml").read_text())["dataset"], "exclude": "exclude.txt"}
     workspace(dataset=dataset)
-    _, trajectories = prepared("odd_teachers:Still")
-    assert np.flatnonzero(trajectories.status == Status.FAILED).tolist() == [1]
-    assert "Synthetic_Train_000002 was left out of its list, or excluded" in trajectories.errors[1]
-    assert "--force index" in trajectories.errors[1]
+    with pytest.raises(
+        DataError, match=r"Synthetic_Train_000002 was left out of its list, or excluded.*--force index"
+    ):
+        prepared("odd_teachers:Still")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(
+    ("use", "said"),
+    [("Leaving", "SystemExit: no licence found"), ("Odd", "ValueError: a name like \\udcff.jpg")],
+)
+def test_whatever_a_tracker_raises_is_its_videos_failure_and_can_be_stored(prepared, use, said, workers):
+    _, trajectories = prepared(f"odd_teachers:{use}", workers=workers)
+    assert set(trajectories.status) == {Status.FAILED}
+    assert said in trajectories.errors[0]
+    _, error, traceback = failures.failed(places.JOURNAL / "t.sqlite")[0]
+    assert said in error and "odd_teachers.py" in traceback
+
+
+def test_a_tracker_that_goes_elsewhere_leaves_its_results_here(prepared, tmp_path):
+    prepared("odd_teachers:Wanderer", log=str(tmp_path))
+    assert places.trajectories("t").resolve().is_relative_to(tmp_path)
+    assert places.trajectories("t").is_file()
+
+
+def test_a_wrapped_tracker_that_is_another_version_is_tracked_anew(prepared, monkeypatch):
+    _, before = prepared("odd_teachers:Wrapped")
+    monkeypatch.setattr(Wrapped, "version", 2)
+    monkeypatch.setattr(Wrapped, "step", 3.0)
+    _, after = prepared("odd_teachers:Wrapped")
+    assert not np.array_equal(before[0].boxes, after[0].boxes)
+
+
+def test_a_tracker_that_cannot_be_built_is_named(prepared):
+    with pytest.raises(
+        TeacherConfigError, match=r"odd_teachers:Unready' cannot be built: KeyError: 'weights'"
+    ):
+        prepared("odd_teachers:Unready")
 
 
 @pytest.mark.parametrize("use", ["odd_teachers:Still", "recorded"])

@@ -21,7 +21,7 @@ from trainer.options import TrainOptions
 from trainer.saved_options import as_json, from_json
 
 NAME = "last.pt"
-_VERSION = 1
+_VERSION = 2
 _OTHER_VERSION = (
     "Resume with the version that began the run, or begin a new one: --init takes its best.safetensors"
 )
@@ -58,14 +58,16 @@ class Checkpoint:
         options: Of the run.
         sets: Fingerprints of its transfer sets, in order.
         learner: `Learner.state`.
-        interactions: `Interactions.state` of every process.
+        interactions: `Interactions.state`, of all processes' students.
+        held_out: What it validates on, see `Validation.fingerprint`.
         standing: Of validation.
     """
 
     options: TrainOptions
     sets: list[str]
     learner: dict[str, Any]
-    interactions: list[dict[str, Any]]
+    interactions: dict[str, Any]
+    held_out: str = ""
     standing: Standing = field(default_factory=Standing)
 
     def save(self, out: Path) -> None:
@@ -80,6 +82,7 @@ class Checkpoint:
             "sets": self.sets,
             "learner": self.learner,
             "interactions": self.interactions,
+            "held_out": self.held_out,
             "standing": asdict(self.standing),
         }
         with appearing(out / NAME) as temporary, temporary.open("wb") as file:
@@ -117,6 +120,7 @@ def load_checkpoint(out: Path) -> Checkpoint:
             content["sets"],
             content["learner"],
             content["interactions"],
+            content["held_out"],
             Standing(**content["standing"]),
         )
 

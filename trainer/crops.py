@@ -63,6 +63,25 @@ def crop_batch(
     return normalised(pixels)
 
 
+def incomplete(boxes: Tensor, windows: Tensor, image_sizes: Tensor, context: float) -> Tensor:
+    """Which crops show a part of their source image that was not stored, where border pixels stand in for it.
+
+    Args:
+        boxes: What is cropped around, (B, 4); this and what follows as for `crop_batch`.
+        windows: (B, 4).
+        image_sizes: (B, 2).
+        context: c.
+
+    Returns:
+        bool (B,). `datasets.transfer.crop.Crop.inside` says the contrary, but for corners that round another way.
+    """
+    reach = boxes[:, 2:] * context
+    corner = boxes[:, :2] + boxes[:, 2:] / 2 - reach / 2
+    begins = windows[:, :2] > corner.round().clamp_min(0.0)
+    ends = windows[:, :2] + windows[:, 2:] < torch.minimum((corner + reach).round(), image_sizes)
+    return (begins | ends).any(dim=-1)
+
+
 def normalised(pixels: Tensor) -> Tensor:
     """Grey levels (B, size, size, 3), which may be overwritten, as the network takes them: (B, 3, size, size)."""
     size = pixels.shape[1]

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from teachers.gpu.upload import uploaded
-from trainer.crops import crop_batch
+from trainer.crops import crop_batch, incomplete
 from trainer.curriculum import Curriculum
 from trainer.episodes import COLUMNS, FIRST, Clip, Reader, Row
 from trainer.mdp import action_between, clip_box, overlap, reward, seen_box, transition
@@ -56,6 +56,7 @@ class Interactions:
     Attributes:
         box: b_{t-1}, (S, 4).
         memory: The LSTM's state.
+        incomplete: Share of the states' two crops that show more than was stored, (S,); known with `crops`.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class Interactions:
         self._seen: tuple[Tensor, Tensor] | None = None
         self._curricula = [Curriculum(options.curriculum, length - 1, each) for each in grows]
         self.box = torch.zeros(S, 4, device=device)
+        self.incomplete = torch.zeros(S, device=device)
         self.memory = LSTMState(torch.zeros(S, width, device=device), torch.zeros(S, width, device=device))
 
     def __len__(self) -> int:
@@ -146,16 +148,11 @@ class Interactions:
             both = self._look()
             images = [clip.images[t - 1] for clip, t in zip(self._clips, self._t, strict=True)]
             images += [clip.images[t] for clip, t in zip(self._clips, self._t, strict=True)]
-            around = seen_box(self.box, both.sizes[1, :, 0], both.sizes[1, :, 1])
-            made = crop_batch(
-                images,
-                both.windows.flatten(0, 1),
-                both.sizes.flatten(0, 1),
-                torch.cat([around, around]),
-                self._options.student.crop_size,
-                self._options.student.context,
-                self._device,
-            )
+            o = self._options.student
+            around = seen_box(self.box, both.sizes[1, :, 0], both.sizes[1, :, 1]).repeat(2, 1)
+            places, sizes = both.windows.flatten(0, 1), both.sizes.flatten(0, 1)
+            made = crop_batch(images, places, sizes, around, o.crop_size, o.context, self._device)
+            self.incomplete = incomplete(around, places, sizes, o.context).view(2, -1).float().mean(dim=0)
             if self._options.episode.tint:
                 _, *tints = torch.split(self._firsts, FIRST, dim=1)
                 contrast, brightness = (tint.repeat(2, 1)[..., None, None] for tint in tints)
@@ -248,7 +245,7 @@ class Interactions:
         self.memory = self.memory.begun_anew() if fresh else self.memory.detach()
 
     def state(self) -> dict[str, Any]:
-        """All that `restore` needs; tensors on the CPU."""
+        """All that `restore` needs, student by student; tensors on the CPU."""
         self._settle()
         return {
             "episode": list(self._episode),
@@ -257,12 +254,14 @@ class Interactions:
             "box": self.box.cpu().clone(),
             "hidden": self.memory.hidden.detach().cpu().clone(),
             "cell": self.memory.cell.detach().cpu().clone(),
-            "gained": self._gained.cpu().clone(),
+            "gained": self._gained.T.cpu().clone(),
             "curricula": [c.state() for c in self._curricula],
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Continue where `state` was taken."""
+        """Continue where `joined` was taken, of which this process's students are a part."""
+        own = slice(self._numbers[0], self._numbers[-1] + 1)
+        state = {name: values[own] for name, values in state.items()}
         self._episode, self._t = list(state["episode"]), list(state["t"])
         for s, values in enumerate(state["curricula"]):
             old = self._curricula[s]
@@ -270,8 +269,19 @@ class Interactions:
         self._begin(state["steps"])
         self.box = state["box"].to(self._device)
         self.memory = LSTMState(state["hidden"].to(self._device), state["cell"].to(self._device))
-        self._gained = state["gained"].to(self._device)
+        self._gained = state["gained"].T.to(self._device)
         self._finished = self._looked = self._seen = None
+
+
+def joined(states: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """`Interactions.state` of all students, from those of each process, by rank."""
+
+    def together(parts: list[Any]) -> Any:  # noqa: ANN401  # a list or a tensor, of a value per student
+        return (
+            torch.cat(parts) if isinstance(parts[0], Tensor) else [value for part in parts for value in part]
+        )
+
+    return {name: together([state[name] for state in states]) for name in states[0]}
 
 
 class _Finished(NamedTuple):

@@ -37,6 +37,7 @@ MEASURES = (
     "teacher_reward",
     "overlap",
     "masked",
+    "incomplete",
     "gradient_norm",
     "updates",
 )
@@ -193,12 +194,13 @@ class Learner:
         o, now = self.options, self._interactions
         steps: list[tuple[Tensor, ...]] = []
         self._overlaps: list[Tensor] = []
+        self._incomplete: list[Tensor] = []
         for noise, noises in zip(*self._noise(), strict=True):
             answer = self._answer(*now.crops(), now.memory)
             # On a GPU asking would be to wait; there `means` finds what comes of it.
             if self._processes.device.type == "cpu" and not bool(answer.action.isfinite().all()):
                 raise diverged(f"after update {self.updates} an action")
-            frame = now.frame()
+            frame, incomplete = now.frame(), now.incomplete
             mean = answer.action
             sigma = (mean - frame.truth).abs().clamp_min(o.loss.sigma_floor)
             sigma = sigma if o.loss.sigma_gradient else sigma.detach()
@@ -227,6 +229,7 @@ class Learner:
             )
             steps.append(kept)
             self._overlaps.append(overlaps)
+            self._incomplete.append(incomplete)
         *stacked, tried, tried_rewards = (torch.stack(parts) for parts in zip(*steps, strict=True))
         return Segment._make([*stacked, self._bootstrap(), tried, tried_rewards])
 
@@ -265,6 +268,7 @@ class Learner:
             segment.teacher_reward.sum(),
             torch.stack(self._overlaps).sum(),
             worse[self._distilling_rows].sum(),
+            torch.stack(self._incomplete).sum(),
             norm / self._processes.count,
         )
         self.measures += torch.cat([self._counts, torch.stack([s.double() for s in sums]), self._one])
@@ -298,6 +302,7 @@ class Learner:
             "reward/teacher": per("teacher_reward", m["steps"]),
             "overlap": per("overlap", m["steps"]),
             "masked": per("masked", m["distilling"]),
+            "incomplete": per("incomplete", m["steps"]),
             "gradient": per("gradient_norm", m["updates"]),
             "horizon": horizon,
         }

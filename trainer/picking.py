@@ -73,6 +73,7 @@ class HeldOutTracks:
     """
 
     what = "windows"
+    fingerprint = ""
 
     def __init__(self, options: TrainOptions, windows: Windows) -> None:
         self._options = options
@@ -86,6 +87,11 @@ class HeldOutTracks:
     def __iter__(self) -> Iterator[Tracks]:
         """The tracks of each."""
         return (tracks(self._windows.window(n), n, self._options) for n in self._rows)
+
+    def learnt_from(self, windows: Windows) -> list[str]:
+        """None: they are of the sets' videos that were held out."""
+        del windows
+        return []
 
     def baselines(self) -> dict[str, Score]:
         """Picks at random, each track as likely, and the best that can be picked."""

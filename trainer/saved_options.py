@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import json
+from collections.abc import Collection, Sequence
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from datasets.atomic import appearing
 from datasets.errors import DataError
 from trainer.options import TrainOptions
 
 _OTHER_VERSION = "Resume with the version that began the run"
 
-FREE = ("optimiser.minutes", "machine", "log", "validation.patience")
-"""May differ between a run and its resumption: no weight depends on them (but see `MachineOptions`)."""
+FREE = ("optimiser.minutes", "machine", "log", "validation.patience", "validation.videos")
+"""May differ between a run and its resumption: no weight depends on them (but see `MachineOptions`), nor on where the
+videos lie, which have to be the same."""
 
 MORE = "optimiser.updates"
 """May differ as well, where the learning rate does not depend on how many updates there will be."""
@@ -26,6 +29,17 @@ def as_json(options: object) -> Any:  # noqa: ANN401  # whatever JSON holds
     if is_dataclass(options):
         return {f.name: as_json(getattr(options, f.name)) for f in fields(options)}
     return str(options) if isinstance(options, Path) else options
+
+
+def write_options(path: Path, options: TrainOptions, sets: Sequence[str]) -> None:
+    """Write a run's options, and the fingerprints of the sets that it learns from, as JSON.
+
+    Raises:
+        DataError: If the disk is full or cannot be written.
+    """
+    content = {"sets": list(sets), "options": as_json(options)}
+    with appearing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def from_json(content: object, path: Path) -> TrainOptions:

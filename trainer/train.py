@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import signal
 import time
+import warnings
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
@@ -14,22 +15,27 @@ from typing import Any, Literal
 import torch
 
 from datasets.claim import claimed
-from datasets.errors import DataError
+from datasets.command_line import counted
+from datasets.errors import DataError, DataWarning
+from datasets.spec import parse_spec
 from datasets.transfer.seal import read_seal
 from trainer.backbones import load_imagenet
 from trainer.checkpoint import NAME, Checkpoint, Standing, fitting, load_checkpoint
 from trainer.episodes import Reader
-from trainer.interactions import Interactions
+from trainer.interactions import Interactions, joined
 from trainer.learner import Learner
 from trainer.logs import Logs
 from trainer.options import RECIPES, TrainOptions
 from trainer.picking import HeldOutTracks
 from trainer.processes import Processes, join
 from trainer.report import Report
-from trainer.saved_options import as_json, resumed
+from trainer.saved_options import as_json, resumed, write_options
 from trainer.student import Student, StudentOptions, load_student, save_student
 from trainer.validation import HeldOut, Score, Validation
 from trainer.windows import Windows, open_windows, split
+
+OPTIONS = "options.json"
+"""What the run was asked for, for people and other programs."""
 
 BEST = "best.safetensors"
 """The weights that validated best; the last ones where nothing is held out."""
@@ -91,6 +97,7 @@ def train(
         # They would pass for this run's own until its first validation, which would then replace them.
         problem = "there are weights, and no checkpoint to go on from"
         raise DataError(out / BEST, problem, "Name another folder for the run, or move them away")
+    options = _at_its_place(options)
     if options.machine.threads is not None:
         torch.set_num_threads(options.machine.threads)
     processes = join(options.machine.device)
@@ -107,8 +114,32 @@ def train(
         learn, test = split(windows, 0.0 if options.validation.videos else options.validation.share)
         kind = HeldOut if RECIPES[options.recipe].tracks else HeldOutTracks
         held_out = kind(options, test)
+        if saved is not None and saved.held_out != held_out.fingerprint:
+            raise ValueError(
+                f"{out} was validated on other videos than validation.videos {options.validation.videos}: name those, "
+                "wherever they lie now, for its best weights were chosen by them"
+            )
+        if processes.first and (shared := held_out.learnt_from(learn)):
+            shown = ", ".join(shared[:3]) + (", ..." if len(shared) > 3 else "")
+            told = (
+                f"validation.videos {options.validation.videos}: windows of {counted(len(shared), 'video')} of them "
+                f"are learnt from ({shown}). Scores on these say little: name other videos, or a set without them"
+            )
+            warnings.warn(
+                DataWarning(told),
+                stacklevel=2,
+            )
         run = _Run(out, options, sets, learn, held_out, processes, saved, stack)
         return run.go()
+
+
+def _at_its_place(options: TrainOptions) -> TrainOptions:
+    """The options with the whole path of the validation videos, so that a run can be resumed from any folder."""
+    if options.validation.videos is None:
+        return options
+    spec = parse_spec(options.validation.videos)
+    videos = str(replace(spec, root=spec.root.absolute()))
+    return replace(options, validation=replace(options.validation, videos=videos))
 
 
 class _Run:
@@ -140,10 +171,6 @@ class _Run:
                 f"each needs a multiple of {roles}"
             )
         numbers = list(range(processes.rank * share, (processes.rank + 1) * share))
-        if saved is not None and len(saved.interactions) != processes.count:
-            raise ValueError(
-                f"{out} was learnt by {len(saved.interactions)} processes, not {processes.count}: resume with as many"
-            )
         student = first_student(options, fresh=saved is None).to(processes.device)
         student = student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # PyTorch's stub
         reader = stack.enter_context(Reader(options, windows, processes.device))
@@ -162,9 +189,10 @@ class _Run:
         else:
             with fitting(out / NAME):
                 self._learner.restore(saved.learner)
-                self._interactions.restore(saved.interactions[processes.rank])
+                self._interactions.restore(saved.interactions)
         if processes.first:
             stack.enter_context(claimed(out))
+            write_options(out / OPTIONS, options, sets)
             self._logs = Logs(out, options.log, self._learner.updates, as_json(options))
             stack.callback(self._logs.close)
         self._report = stack.enter_context(
@@ -242,7 +270,14 @@ class _Run:
             self._save_student(LAST)
             if not len(self._held_out):  # nothing chooses others
                 self._save_student(BEST)
-            Checkpoint(self._options, self._sets, state, interactions, self._standing).save(self._out)
+            Checkpoint(
+                self._options,
+                self._sets,
+                state,
+                joined(interactions),
+                self._held_out.fingerprint,
+                self._standing,
+            ).save(self._out)
 
     def _save_student(self, name: str) -> None:
         about = {

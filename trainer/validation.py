@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
+from blake3 import blake3
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -117,6 +118,15 @@ class Validation(Protocol):
         """What they are."""
         ...
 
+    @property
+    def fingerprint(self) -> str:
+        """Of videos that the transfer sets say nothing of, to tell them when a run is resumed; else ""."""
+        ...
+
+    def learnt_from(self, windows: Windows) -> list[str]:
+        """Names of the videos that are held out from nobody: windows of them are learnt from."""
+        ...
+
     def baselines(self) -> dict[str, Score]:
         """Scores to compare with, by what was scored."""
         ...
@@ -176,6 +186,19 @@ class HeldOut:
         """windows, or videos."""
         return "videos" if self._videos else "windows"
 
+    @property
+    def fingerprint(self) -> str:
+        """Of all whole videos, their annotation, and the names and sizes of their images, wherever they lie."""
+        h = blake3()
+        for video in self._videos:
+            h.update(video.digest().encode())
+        return h.hexdigest(length=16) if self._videos else ""
+
+    def learnt_from(self, windows: Windows) -> list[str]:
+        """Names of whole videos of which there is a window; a name alone may be another benchmark's."""
+        some = dict(zip(windows.videos, windows.truth, strict=True))
+        return [v.name for v in self._videos if v.name in some and _holds(v.ground_truth, some[v.name])]
+
     def baselines(self) -> dict[str, Score]:
         """A box that never moves, and one that goes on as the ground truth did from frame 0 to 1."""
         truths = [(s.truth, s.present) for s in self]
@@ -187,6 +210,14 @@ class HeldOut:
         """Track all of it and score the boxes."""
         tracked = follow(student, self, device)
         return score([boxes for boxes, _ in tracked], [(s.truth, s.present) for _, s in tracked])
+
+
+def _holds(boxes: Boxes, part: Boxes) -> bool:
+    """Whether some rows, (L, 4), follow each other among the boxes of a video, (T, 4)."""
+    if len(boxes) < len(part):
+        return False
+    every = np.lib.stride_tricks.sliding_window_view(boxes, len(part), axis=0).swapaxes(1, 2)
+    return bool(((every == part) | (np.isnan(every) & np.isnan(part))).all(axis=(1, 2)).any())
 
 
 def spread(count: int, most: int) -> list[int]:
@@ -269,11 +300,10 @@ def follow(student: Student, held_out: HeldOut, device: torch.device) -> list[tu
     done: dict[int, tuple[Boxes, Sequence_]] = {}
     busy: list[_Target] = []
     while True:
-        for number, sequence in waiting:
+        while len(busy) < _TOGETHER and (next_one := next(waiting, None)) is not None:
+            number, sequence = next_one
             memory = Memory(student.initial_state(1))
             busy.append(_Target(number, sequence, [sequence.truth[0]], sequence.pixels(0), memory))
-            if len(busy) == _TOGETHER:
-                break
         if not busy:
             return [done[number] for number in range(len(done))]
         _advance(student, busy, device)
