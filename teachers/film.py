@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from datasets.atomic import appearing
 from datasets.boxes import is_valid
 from datasets.command_line import progress
 from datasets.mp4 import FPS, write_mp4
@@ -43,7 +44,11 @@ class Filming:
 
     video: Path
     """A video's folder as GOT-10k (images, groundtruth.txt) or OTB (img/, groundtruth_rect.txt) lay it out; of
-    groundtruth.txt the first row is enough."""
+    groundtruth.txt the first row is enough. With --box also a folder of images alone, or a film (MP4, AVI ...)."""
+    box: tuple[float, float, float, float] | None = None
+    """The target in the first frame, X Y W H in pixels, 0-based; for a folder, instead of its annotation."""
+    boxes: Path | None = None
+    """A text file to write the tracker's boxes to as well, a row x,y,w,h per frame, 0-based."""
     out: Path
     """The MP4 file to write (MPEG-4 part 2, which desktop players show and browsers do not)."""
     fps: float = 25.0
@@ -59,6 +64,12 @@ class Filming:
         """
         if self.out.suffix.lower() != ".mp4":
             raise ValueError(f"--out {self.out}: the file is an MP4, so give it a name that ends in .mp4")
+        if self.box is not None and not is_valid(self.box):
+            raise ValueError(
+                f"--box {' '.join(map(str, self.box))}: give X Y W H, with a width and a height above 0"
+            )
+        if self.boxes is not None and self.boxes.is_dir():
+            raise ValueError(f"--boxes {self.boxes}: this is a folder; give the name of a file")
         if self.out.is_dir():
             raise ValueError(f"--out {self.out}: this is a folder; give the name of a file")
         if not FPS[0] <= self.fps <= FPS[1]:
@@ -80,6 +91,9 @@ class Filming:
         except TeacherError as error:
             print(f"{run.name} failed: {error}", *getattr(error, "__notes__", ()), sep="\n", file=sys.stderr)
             return False
+        if self.boxes is not None:
+            with appearing(self.boxes) as temporary:
+                np.savetxt(temporary, np.stack(run.boxes), fmt="%.4f", delimiter=",")
         return True
 
     def tell(self, figures: DataclassInstance) -> None:

@@ -11,7 +11,6 @@ import numpy as np
 
 from datasets.boxes import overlap
 from datasets.errors import DataError
-from datasets.images import read_image
 from teachers.base import Task, TeacherError, checked_box
 
 if TYPE_CHECKING:
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from datasets.single_video import SingleVideo
     from datasets.video import Video
     from teachers.base import Box, Image, Teacher
 
@@ -29,15 +29,22 @@ class Run:
 
     Attributes:
         name: The teacher's name.
-        video: The video.
+        shown: The video and its images.
+        boxes: Of every frame so far.
         overlaps: IoU of every frame so far; 0 where the target is absent.
         seconds: Time in the teacher's own calls so far.
     """
 
     name: str
-    video: Video
+    shown: SingleVideo
+    boxes: list[Box] = field(default_factory=list)
     overlaps: list[float] = field(default_factory=list)
     seconds: float = 0.0
+
+    @property
+    def video(self) -> Video:
+        """The video."""
+        return self.shown.video
 
     def tracked(self, teacher: Teacher) -> Iterator[tuple[int, Image, Box]]:
         """Track the video and give each frame's number, image and box; its overlap is known by then.
@@ -49,13 +56,13 @@ class Run:
         truth = self.video.ground_truth
         if self.video.absent[0]:
             raise DataError(
-                self.video.frames[0].parent,
+                self.video.frames[0].parent if self.video.frames else self.video.name,
                 f"there is no target in frame 0 (box {truth[0].tolist()})",
                 "Try a video that begins with its target",
             )
-        for t, path in enumerate(self.video.frames):
-            image = read_image(path)
+        for t, image in enumerate(self.shown.images):
             box = self._box(teacher, image, t)
+            self.boxes.append(box)
             self.overlaps.append(float(overlap(box, truth[t])) if not self.video.absent[t] else 0.0)
             yield t, image, box
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tyro.conf import Positional
 
-from datasets.single_video import read_video
+from datasets.single_video import read_single
 from teachers import registry
 from teachers.film import TARGET, TEXT, TRACKER, Canvas, Filming
 from teachers.options import parsed
@@ -37,7 +37,7 @@ class Try(Filming):
         """Track, draw, measure; the exit code is 1 where the teacher failed on the video."""
         self.check()
         teacher = registry.create(self.name, parsed(self.options))
-        run = Run(self.name, read_video(self.video))
+        run = Run(self.name, read_single(self.video, self.box))
         if not self.film(run, _drawn(run, teacher)):
             return 1
         self.tell(Summary.of(run))

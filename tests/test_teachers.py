@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from datasets.boxes import overlap
 from datasets.command_line import run_command
-from datasets.single_video import read_video
+from datasets.single_video import read_single
 from teachers import registry
 from teachers.__main__ import COMMANDS
 from teachers.base import Task, Teacher, TeacherError, checked_box
@@ -98,7 +98,7 @@ def test_neighbours_do_not_change_random_draws(name, clip):
 
 
 def test_mil_draws_by_the_name_of_the_video(real_data):
-    video = read_video(real_data / "got10k_layout" / "train" / "Woman_01")
+    video = read_single(real_data / "got10k_layout" / "train" / "Woman_01").video
     frames = [cv2.imread(str(path)) for path in video.frames[:15]]
     mil = registry.create("mil", {})
     first = track(mil, frames, video.ground_truth[0], "a")
@@ -139,7 +139,7 @@ def test_the_first_box_is_the_one_given_and_opencv_gets_it_rounded(clip):
     ],
 )
 def test_options_reach_the_tracker(name, options, real_data):
-    video = read_video(real_data / "got10k_layout" / "train" / "David_01")
+    video = read_single(real_data / "got10k_layout" / "train" / "David_01").video
     frames = [cv2.imread(str(path)) for path in video.frames[:12]]
     default = track(registry.create(name, {}), frames, video.ground_truth[0])
     assert not np.array_equal(track(registry.create(name, options), frames, video.ground_truth[0]), default)
@@ -156,14 +156,14 @@ def test_defaults_written_out_change_nothing(clip):
 
 
 def test_csrt_on_a_real_clip(real_data):
-    video = read_video(real_data / "got10k_layout" / "train" / "FaceOcc1_01")
+    video = read_single(real_data / "got10k_layout" / "train" / "FaceOcc1_01").video
     frames = [cv2.imread(str(path)) for path in video.frames[:20]]
     boxes = track(registry.create("csrt", {}), frames, video.ground_truth[0])
     assert overlap(boxes, video.ground_truth[:20]).mean() > 0.75
 
 
 def test_nano_on_dragon_baby_with_its_published_weights(real_data, capfd):
-    video = read_video(real_data / "otb" / "DragonBaby")
+    video = read_single(real_data / "otb" / "DragonBaby").video
     teacher = registry.create("nano", nano_options(real_data))
     frames = (cv2.imread(str(path)) for path in video.frames)
     rows = [teacher.start(next(frames), video.ground_truth[0], Task(video.name, len(video)))]
@@ -173,7 +173,7 @@ def test_nano_on_dragon_baby_with_its_published_weights(real_data, capfd):
 
 
 def test_recorded_replays_the_rows_of_the_file(real_data):
-    video = read_video(real_data / "got10k_layout" / "train" / "DragonBaby_01")
+    video = read_single(real_data / "got10k_layout" / "train" / "DragonBaby_01").video
     results = real_data / "results" / "got10k_layout"
     for tracker in ("ECO", "KCF", "MDNet", "SiamFC"):
         teacher = registry.create("recorded", {"results": str(results), "tracker": tracker})

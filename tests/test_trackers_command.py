@@ -9,8 +9,11 @@ import pytest
 
 from datasets.command_line import run_only_command
 from datasets.images import read_image
+from datasets.mp4 import write_mp4
 from datasets.spec import open_dataset
+from teachers.base import Task
 from trainer.track import Track
+from trainer.trackers import Tras
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -52,6 +55,30 @@ def test_the_first_box_is_enough_for_a_look(small_videos, weights, tmp_path, cap
     assert (figures["frames"], figures["ao"]) == (frames, None)
 
 
+def test_a_film_or_bare_images_and_a_box_are_enough(small_videos, weights, tmp_path, capsys):
+    dataset = open_dataset(f"got10k:{small_videos}")
+    shown = dataset[dataset.names[0]]
+    images = [read_image(path) for path in shown.frames]
+    write_mp4(tmp_path / "film.mp4", 25, images)
+    (tmp_path / "bare").mkdir()
+    for t, image in enumerate(images):
+        cv2.imwrite(str(tmp_path / "bare" / f"{t:04d}.png"), image)
+    box = [f"{v:g}" for v in shown.ground_truth[0]]
+    for video in ("film.mp4", "bare"):
+        arguments = ["--tracker", "tras", "--weights", weights, "--video", tmp_path / video, "--box", *box]
+        arguments += ["--out", tmp_path / "out.mp4", "--boxes", tmp_path / "boxes.txt", "--json"]
+        assert track(*arguments) == 0, capsys.readouterr().err
+        figures = json.loads(capsys.readouterr().out)
+        assert (figures["frames"], figures["ao"]) == (len(shown), None)
+        boxes = np.loadtxt(tmp_path / "boxes.txt", delimiter=",")
+        assert boxes.shape == (len(shown), 4)
+        np.testing.assert_allclose(boxes[0], shown.ground_truth[0], atol=1e-3)
+    tracker = Tras(weights)
+    expected = [tracker.start(images[0], shown.ground_truth[0], Task("bare", len(images)))]
+    expected += [tracker.track(image) for image in images[1:]]
+    np.testing.assert_allclose(boxes, expected, atol=1e-3)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -63,6 +90,10 @@ def test_the_first_box_is_enough_for_a_look(small_videos, weights, tmp_path, cap
         ({"--fps": "0"}, "give a number from 0.1 to 1000"),
         ({"--weights": "nowhere.safetensors"}, "nowhere.safetensors"),
         ({"--video": "nowhere"}, "nowhere"),
+        ({"--video": "film.txt"}, "a film says nothing of its target: add --box"),
+        ({"--video": "film.txt", "--box": ("1", "2", "3", "4")}, "this is no film that OpenCV can read"),
+        ({"--box": ("1", "2", "0", "4")}, "with a width and a height above 0"),
+        ({"--boxes": "films.mp4"}, "--boxes films.mp4: this is a folder"),
     ],
 )
 def test_mistakes_on_the_command_line(small_videos, weights, tmp_path, monkeypatch, capsys, change, message):
@@ -70,6 +101,11 @@ def test_mistakes_on_the_command_line(small_videos, weights, tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     (tmp_path / "films.mp4").mkdir()
     options = {"--tracker": "tras", "--weights": weights, "--video": folder, "--out": tmp_path / "o.mp4"}
-    assert track(*(part for pair in {**options, **change}.items() for part in pair)) == 2
+    (tmp_path / "film.txt").write_text("no film")
+    words = [
+        [name, *value] if isinstance(value, tuple) else [name, value]
+        for name, value in {**options, **change}.items()
+    ]
+    assert track(*(word for part in words for word in part)) == 2
     assert message in capsys.readouterr().err
     assert not [path for path in tmp_path.glob("*.mp4") if path.is_file()]

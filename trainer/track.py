@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from datasets.command_line import run_only_command
-from datasets.single_video import read_video
+from datasets.single_video import read_single
 from teachers import pool
 from teachers.base import Image
 from teachers.film import TARGET, TEXT, TRACKER, Canvas, Filming
@@ -50,7 +50,7 @@ class Track(Filming):
         """Track, draw, measure; the exit code is 1 where the tracker failed on the video."""
         self.check()
         tracker = build(self.tracker, self.weights, self.teachers, self.device, self.period)
-        run = Run(self.tracker, read_video(self.video))
+        run = Run(self.tracker, read_single(self.video, self.box))
         if not self.film(run, _drawn(run, tracker)):
             return 1
         for name, reason in getattr(tracker, "failed", {}).items():
