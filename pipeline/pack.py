@@ -22,7 +22,7 @@ from datasets.transfer.writer import FramesWriter, write_set
 from pipeline import places
 from pipeline.executor import executor
 from pipeline.index import Index
-from pipeline.params import POOL, Params, read_params
+from pipeline.params import POOL_FILES, Params, read_params
 from pipeline.select import Selection, read_selection, read_trajectories, refuse_outdated
 from pipeline.source import read_unchanged
 from pipeline.trajectories import Trajectories
@@ -156,7 +156,7 @@ class Command:
         trajectories = read_trajectories(selection.teachers, index)
         refuse_outdated(selection, index, trajectories)
         write_frames(places.FRAMES, params, index, selection)
-        pools = {**{name: [name] for name in selection.teachers}, POOL: selection.teachers}
+        pools = {**{name: [name] for name in selection.teachers}, POOL_FILES: selection.teachers}
         for pool, teachers in pools.items():
             for number, beta in enumerate(selection.betas):
                 made = transfer_set(index, trajectories, selection, number, teachers, pool)

@@ -15,8 +15,8 @@ from datasets.strict_yaml import parse_yaml_file
 from datasets.synthetic.options import SyntheticOptions
 from pipeline import places
 
-POOL = "P"
-"""Name of the pool of all teachers, as in the paper's T_P."""
+POOL_FILES = "P"
+"""What files of the pool of all teachers are called, after the paper's T_P; tables call it `pipeline.table1.POOL`."""
 
 Share = Annotated[float, Field(strict=True, ge=0, lt=1)]
 MOST = 2**63 - 1
@@ -179,7 +179,7 @@ class Params(Section):
                 raise ValueError(
                     f"{name!r} names files: use letters, digits, '_', '+' and '-', and the option use for the tracker"
                 )
-            if name in (POOL, "pool"):
+            if name in (POOL_FILES, "pool"):
                 raise ValueError(f"{name!r} is the name of the pool of all teachers: choose another")
             options = teachers[name]
             if options is not None and not isinstance(options, dict):

@@ -22,7 +22,6 @@ from typing import Final
 FORMAT: Final = "transfer-set"
 FRAMES_FORMAT: Final = "transfer-frames"
 VERSION: Final = 1
-FRAMES_FILE: Final = "frames.h5"
 PIXELS: Final = "frames/data"
 USER_BLOCK: Final = 4096
 DIGEST_BYTES: Final = 16

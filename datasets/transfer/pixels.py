@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.errors import DataError
-from datasets.transfer.format import FRAMES_ARRAYS, VERSION
+from datasets.transfer.format import FRAMES_ARRAYS, FRAMES_FORMAT, VERSION
 from datasets.transfer.seal import Seal, read_seal
 
 Tables = dict[str, NDArray[Any]]
@@ -95,7 +95,7 @@ def read_tables(path: Path) -> tuple[Tables, Seal]:
     """
     existing_file(path, "Write the pixels (FramesWriter) before the sets that link to them")
     seal = read_seal(path)
-    with open_checked(path, ("transfer-frames",)) as file:
+    with open_checked(path, (FRAMES_FORMAT,)) as file:
         return load_frames(path, file)[0], seal
 
 

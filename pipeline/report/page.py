@@ -12,8 +12,7 @@ from markupsafe import Markup
 
 from pipeline import places
 from pipeline.formats import grid
-from pipeline.params import POOL as POOL_SETS
-from pipeline.params import Params
+from pipeline.params import POOL_FILES, Params
 from pipeline.report.figures import best_rows, beta_figures, overlap_figures, styles, survival_figures
 from pipeline.report.sheets import contact_sheets
 from pipeline.table1 import POOL
@@ -62,7 +61,7 @@ def render(pool: Pool, params: Params) -> str:
     style = styles(pool.selection.teachers)
     cells = pool.table1()
     betas, rows = grid(cells, paper=True)
-    smallest = places.transfer_set(POOL_SETS, pool.selection.betas[0])
+    smallest = places.transfer_set(POOL_FILES, pool.selection.betas[0])
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
