@@ -1,11 +1,13 @@
 """`python -m trainer.track`: the video that it draws, and mistakes on its command line."""
 
 import json
+import re
 import shutil
 
 import cv2
 import numpy as np
 import pytest
+from conftest import REPOSITORY
 
 from datasets.command_line import run_only_command
 from datasets.images import read_image
@@ -77,6 +79,20 @@ def test_a_film_or_bare_images_and_a_box_are_enough(small_videos, weights, tmp_p
     expected = [tracker.start(images[0], shown.ground_truth[0], Task("bare", len(images)))]
     expected += [tracker.track(image) for image in images[1:]]
     np.testing.assert_allclose(boxes, expected, atol=1e-3)
+
+
+def test_the_example_of_the_documentation_tracks_a_film(weights, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "first").mkdir(parents=True)
+    shutil.copy(weights, tmp_path / "runs/first/best.safetensors")
+    scenery = np.random.default_rng(0).integers(0, 256, (480, 700, 3), np.uint8)
+    write_mp4(tmp_path / "film.mp4", 25, (np.ascontiguousarray(scenery[:, t : 640 + t]) for t in range(6)))
+    page = (REPOSITORY / "docs" / "evaluation.md").read_text()
+    (example,) = re.findall(r"## From Python\n.*?```python\n(.*?)```", page, re.DOTALL)
+    found = {}
+    exec(example, found)  # it is ours
+    assert len(found["tracker"].chosen) == 6 and set(found["tracker"].chosen) <= {"given", "student", "kcf"}
+    assert np.isfinite(found["box"]).all()
 
 
 @pytest.mark.parametrize(
