@@ -1,8 +1,8 @@
 """Trajectories from result folders that other toolkits wrote, for statistics without running the pipeline.
 
 The rules are those of the stage `track` with a `recorded` teacher and no early stop: a result that is
-missing, or has another number of rows than its video has frames, or a
-row that is no box, is a failed trajectory.
+missing, or has another number of rows than its video has frames, or a row that is no box, is a failed trajectory. Of
+a tracker that was run several times the first run counts.
 """
 
 from __future__ import annotations
@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 
 
 def read_results(
-    dataset: str, results: Path, teachers: Sequence[str] | None = None, exclude: Path | None = None
+    dataset: str,
+    results: Path,
+    teachers: Sequence[str] | None = None,
+    exclude: Path | None = None,
+    base: int | None = None,
 ) -> tuple[Index, dict[str, Trajectories]]:
     """Read annotations and results.
 
@@ -36,6 +40,7 @@ def read_results(
         results: The folder that holds a folder per tracker, as any toolkit wrote it.
         teachers: Trackers in that folder; all of them where left out.
         exclude: A text file of video names to leave out.
+        base: What the results' files call the first pixel, 0 or 1; None: what the dataset's files call it.
 
     Returns:
         The videos, and each teacher's trajectories over them.
@@ -53,7 +58,7 @@ def read_results(
         problem = "its ground truth is withheld: nothing can be told of results"
         raise DataError(parse_spec(dataset).root, problem, remedy)
     index = Index.of(dataset, videos)
-    folder = ResultsFolder(results, kind=parse_spec(dataset).kind)
+    folder = ResultsFolder(results, parse_spec(dataset).kind, base)
     lengths = index.lengths.tolist()
     pool = {}
     for name in teachers or folder.trackers:

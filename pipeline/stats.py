@@ -98,12 +98,13 @@ def recorded_pool(
     betas: Sequence[float] | None = None,
     absent: str | None = None,
     exclude: Path | None = None,
+    base: int | None = None,
 ) -> Pool:
     """Result folders instead of a pipeline run; see `pipeline.results_pool.read_results`."""
     from pipeline.results_pool import read_results
 
     wanted = wanted_params(SelectParams.model_validate({}), betas, absent)
-    index, trajectories = read_results(dataset, results, teachers, exclude)
+    index, trajectories = read_results(dataset, results, teachers, exclude, base)
     return Pool(index, trajectories, select(index, trajectories, wanted))
 
 
@@ -152,6 +153,9 @@ class Command:
     teachers: tuple[str, ...] | None = None
     """The pool: trackers in the results folder, or some of params.yaml's teachers. All if left out."""
 
+    base: Literal[0, 1] | None = None
+    """With --results: what their files call the first pixel, where that is not what the dataset's own files call it."""
+
     absent: Literal["fail", "ignore"] | None = None
     """Whether a frame without the target fails a trajectory or does not count; params.yaml's if left out."""
 
@@ -193,8 +197,14 @@ class Command:
                 raise ValueError(
                     "--exclude goes with --dataset; for the pipeline, set dataset.exclude in params.yaml"
                 )
+            if self.base is not None:
+                raise ValueError(
+                    "--base goes with --results; for the pipeline, it is an option of a recorded teacher"
+                )
             return tracked_pool(self.betas, self.absent, self.teachers)
-        return recorded_pool(self.dataset, self.results, self.teachers, self.betas, self.absent, self.exclude)
+        return recorded_pool(
+            self.dataset, self.results, self.teachers, self.betas, self.absent, self.exclude, self.base
+        )
 
 
 def remarks(pool: Pool, *, paper: bool) -> list[str]:

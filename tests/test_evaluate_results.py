@@ -61,6 +61,17 @@ def test_missing_short_and_long_results(uav123):
     assert "no result for any video" in err
 
 
+def test_results_that_count_pixels_from_0_where_the_dataset_counts_from_1(uav123):
+    spec, results, pairs = uav123
+    (expected,) = records(dataset=(spec,), results=(results,))
+    for name, (_, boxes) in pairs.items():
+        write_boxes(results / "Some" / f"{name}.txt", boxes, 0)
+    (shifted,) = records(dataset=(spec,), results=(results,))
+    (found,) = records(dataset=(spec,), results=(results,), base=0)
+    assert found == expected != shifted
+    assert run(tracker=("kcf",), dataset=(spec,), base=0)[0] == 2
+
+
 @pytest.mark.parametrize("unequal", ["cut", "cut-start"])
 def test_results_that_are_all_too_long_are_cut(uav123, unequal):
     spec, results, pairs = uav123

@@ -20,7 +20,7 @@ from pipeline import formats, places, tables
 from pipeline import select as select_stage
 from pipeline.index import Index
 from pipeline.select import select
-from pipeline.stats import Command, Pool, remarks, tracked_pool
+from pipeline.stats import Command, Pool, recorded_pool, remarks, tracked_pool
 from pipeline.trajectories import Trajectories
 
 # A small run of the pipeline, written where `dvc repro` writes.
@@ -176,6 +176,17 @@ def test_an_unknown_tracker_is_an_error(folders: tuple[Path, Path]) -> None:
     assert done.returncode == 2
     assert "KCF" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_results_that_count_pixels_from_0(folders: tuple[Path, Path]) -> None:
+    """Annotations are taken to count from 1, as OTB's do: boxes from 0 lie a pixel beside them."""
+    for file in (folders[1] / "A").glob("*/*.txt"):
+        file.write_text(file.read_text().replace("10,10,", "9,9,"))
+    cells = {}
+    for base in (None, 0):
+        pool = recorded_pool(f"annotations:{folders[0]}", folders[1], betas=(0.9,), base=base)
+        cells[base] = pool.table1()[0]
+    assert (cells[None].trajectories, cells[0].trajectories, cells[0].ao) == (0, 1, 1.0)
 
 
 def test_results_that_tell_nothing_are_refused(folders: tuple[Path, Path], tmp_path: Path) -> None:

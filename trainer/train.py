@@ -112,25 +112,31 @@ def train(
                 f"{', '.join(saved.sets)}, not {', '.join(sets)}. Name those (`python -m datasets info FILE.h5`)"
             )
         learn, test = split(windows, 0.0 if options.validation.videos else options.validation.share)
-        kind = HeldOut if RECIPES[options.recipe].tracks else HeldOutTracks
-        held_out = kind(options, test)
-        if saved is not None and saved.held_out != held_out.fingerprint:
-            raise ValueError(
-                f"{out} was validated on other videos than validation.videos {options.validation.videos}: name those, "
-                "wherever they lie now, for its best weights were chosen by them"
-            )
-        if processes.first and (shared := held_out.learnt_from(learn)):
-            shown = ", ".join(shared[:3]) + (", ..." if len(shared) > 3 else "")
-            told = (
-                f"validation.videos {options.validation.videos}: windows of {counted(len(shared), 'video')} of them "
-                f"are learnt from ({shown}). Scores on these say little: name other videos, or a set without them"
-            )
-            warnings.warn(
-                DataWarning(told),
-                stacklevel=2,
-            )
+        held_out = _held_out(out, options, learn, test, saved)
         run = _Run(out, options, sets, learn, held_out, processes, saved, stack)
         return run.go()
+
+
+def _held_out(
+    out: Path, options: TrainOptions, learn: Windows, test: Windows, saved: Checkpoint | None
+) -> Validation:
+    """What the run validates on: what it did so far, and, but for a warning, nothing that it learns from."""
+    kind = HeldOut if RECIPES[options.recipe].tracks else HeldOutTracks
+    held_out = kind(options, test)
+    fingerprint = held_out.fingerprint  # taken once, at the start: every file of the videos is looked at
+    if saved is not None and saved.held_out != fingerprint:
+        raise ValueError(
+            f"{out} was validated on other videos than validation.videos {options.validation.videos}: name those, "
+            "wherever they lie now, for its best weights were chosen by them"
+        )
+    if shared := held_out.learnt_from(learn):
+        shown = ", ".join(shared[:3]) + (", ..." if len(shared) > 3 else "")
+        told = (
+            f"validation.videos {options.validation.videos}: windows of {counted(len(shared), 'video')} of them are "
+            f"learnt from ({shown}). Scores on these say little: name other videos, or a set without them"
+        )
+        warnings.warn(told, DataWarning, stacklevel=3)
+    return held_out
 
 
 def _at_its_place(options: TrainOptions) -> TrainOptions:

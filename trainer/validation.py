@@ -8,6 +8,7 @@ lockstep, as TRAS tracks (Section 3.5): actions clamped, boxes clipped, the LSTM
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -186,7 +187,7 @@ class HeldOut:
         """windows, or videos."""
         return "videos" if self._videos else "windows"
 
-    @property
+    @functools.cached_property
     def fingerprint(self) -> str:
         """Of all whole videos, their annotation, and the names and sizes of their images, wherever they lie."""
         h = blake3()

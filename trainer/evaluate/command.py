@@ -60,6 +60,8 @@ class Evaluate:
     """The student's weights for tras, trast and trasfust."""
     results: tuple[Path, ...] = ()
     """Score these result folders, one per benchmark, instead of running trackers."""
+    base: Literal[0, 1] | None = None
+    """With --results: what their files call the first pixel, where that is not what the dataset's own files call it."""
     out: Path = Path("evaluation")
     """Where runs put results/<benchmark>/<tracker>/, and the archive for GOT-10k's server."""
     report: Path | None = None
@@ -148,6 +150,10 @@ class Evaluate:
         if not self.results and not self.tracker and self.trackers is None:
             raise ValueError(
                 "give --tracker NAME to run a tracker, or --results DIR to score a results folder"
+            )
+        if self.base is not None and not self.results:
+            raise ValueError(
+                "--base says how the files of --results count; runs write as the dataset's files count"
             )
         if self.fractions and self.results and not self.tracker:
             raise ValueError("--fractions with --results: name the trackers (--tracker trast)")
@@ -244,7 +250,7 @@ class Evaluate:
                 print(note, file=sys.stderr)
             return scores
 
-        folder = ResultsFolder(benchmark.folder, benchmark.kind)
+        folder = ResultsFolder(benchmark.folder, benchmark.kind, self.base)
         scores = self._each(scored, benchmark.names or folder.trackers, refused)
         if self.report is not None and scores:
             write_report(self.report / benchmark.label, scores, self.plots)
@@ -267,7 +273,7 @@ class Evaluate:
             print(f"{name}: the ground truth is withheld; upload {path} to GOT-10k's server", file=sys.stderr)
             return path
 
-        folder = ResultsFolder(benchmark.folder, benchmark.kind)
+        folder = ResultsFolder(benchmark.folder, benchmark.kind, self.base)
         return self._each(packed, benchmark.names or folder.trackers, refused)
 
     def _fractions(self, benchmark: _Benchmark, refused: list[DataError]) -> list[Fractions]:
