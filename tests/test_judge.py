@@ -30,15 +30,15 @@ def moved(pixels):
 STEPS = st.lists(st.integers(-10, 10).map(lambda n: n / 10), max_size=90).map(np.array)
 
 
-@given(STEPS, st.integers(0, 40))
-def test_the_rest_of_the_rewards(r, period):
+@given(STEPS, st.integers(0, 40), st.sampled_from([0.0, 0.5, 0.9, 1.0]))
+def test_the_rest_of_the_rewards(r, period, gamma):
     expected = []
     for t in range(1, len(r) + 1):
         end = t
         while end < len(r) and not (period and (end + 1) % period == 0):
             end += 1
-        expected.append(r[t - 1 : end].sum())
-    np.testing.assert_allclose(return_rest(r, period), expected, atol=1e-9)
+        expected.append(sum(gamma**i * reward for i, reward in enumerate(r[t - 1 : end])))
+    np.testing.assert_allclose(return_rest(r, period, gamma), expected, atol=1e-9)
 
 
 @given(STEPS, st.integers(1, 40))
@@ -57,6 +57,9 @@ def test_values_that_are_the_return_correlate_wholly():
     rest, ahead = Values(32, 8), Values(32, 8)
     counted = np.ones(80, bool)
     rest.add(2 * return_rest(r, 32) + 1, r, counted)
+    discounted = Values(32, 8, 0.5)
+    discounted.add(return_rest(r, 32, 0.5), r, counted)
+    assert discounted.summary()["pearson_rest"] == pytest.approx(1)
     assert rest.summary()["pearson_rest"] == pytest.approx(1)
     assert rest.summary()["spearman_rest"] == pytest.approx(1)
     assert rest.summary()["pearson_ahead"] < 0.9

@@ -10,7 +10,7 @@ import torch
 from learning_runs import CPU, run_options
 from tiny_videos import rows, write_got10k
 
-from datasets.errors import DataError
+from datasets.errors import DataError, DataWarning
 from datasets.images import read_image
 from teachers.base import Task
 from trainer import validation
@@ -121,7 +121,7 @@ def test_validation_videos_may_move_and_no_others_take_their_place(sample, small
     assert load_checkpoint(tmp_path / "run").options.validation.videos == f"synthetic:{there}:train"
 
 
-def test_videos_that_windows_are_learnt_from_are_told(windows, tmp_path):
+def test_videos_that_windows_are_learnt_from_are_told(sample, windows, tmp_path):
     """By their boxes: another benchmark may have a video of that name."""
     name = windows.videos[-1]  # of which there are several
     dataset = write_got10k(tmp_path, {name: 9, "other": 9}, "val")
@@ -133,6 +133,11 @@ def test_videos_that_windows_are_learnt_from_are_told(windows, tmp_path):
     )
     chosen = HeldOut(whole(f"got10k:{tmp_path}:val"), windows)
     assert chosen.learnt_from(windows) == [name]
+    options = run_options(
+        optimiser=OptimiserOptions(updates=1), validation=whole(f"got10k:{tmp_path}:val").validation
+    )
+    with pytest.warns(DataWarning, match=rf"windows of 1 video of them are learnt from \({name}\)"):
+        train([sample], tmp_path / "run", options)
     (dataset / name / "groundtruth.txt").write_text(rows(9))
     assert HeldOut(whole(f"got10k:{tmp_path}:val"), windows).learnt_from(windows) == []
 

@@ -51,6 +51,8 @@ class Judge:
     """Only these videos."""
     horizon: int = 16
     """Frames of the return `ahead`."""
+    gamma: float = 1.0
+    """Discount of the return `rest`: the γ that the student learned with."""
     margin: float = 0.05
     """A choice counts where the best and the worst IoU are further apart than this."""
     period: int = PERIOD
@@ -66,6 +68,8 @@ class Judge:
         """Track all videos and print the figures; the exit code is 1 where a tracker failed on a video."""
         if self.horizon < 1:
             raise ValueError(f"--horizon {self.horizon}: give at least one frame")
+        if not 0 <= self.gamma <= 1:
+            raise ValueError(f"--gamma {self.gamma}: give a discount from 0 to 1")
         if not self.margin >= 0:
             raise ValueError(f"--margin {self.margin}: give a difference of IoUs, 0 or more")
         if self.results is not None and not self.teachers:
@@ -78,7 +82,7 @@ class Judge:
         if unknown := [name for name in self.videos if name not in dataset.names]:
             raise DataError(dataset.root, f"there is no video {', '.join(unknown)}", "Name videos of it")
         inference = Inference.load(self.weights, self.device, self.period, self.threads)
-        study = Study(inference, named, self.period, self.horizon, self.margin)
+        study = Study(inference, named, self.period, self.horizon, self.margin, self.gamma)
         wanted = tuple(dict.fromkeys(self.videos)) or dataset.names
         with progress("videos") as bar:
             for name in bar.track(wanted, description="judging"):
@@ -102,6 +106,7 @@ class Study:
         period: Of the LSTM's returns.
         horizon: Frames of the return `ahead`.
         margin: See `Picks`.
+        gamma: Discount of the return `rest`.
 
     Attributes:
         videos: That at least one tracker came to the end of.
@@ -117,6 +122,7 @@ class Study:
         period: int = PERIOD,
         horizon: int = 16,
         margin: float = 0.05,
+        gamma: float = 1.0,
     ) -> None:
         self.videos = 0
         self.frames = 0
@@ -128,7 +134,7 @@ class Study:
             self._trackers["trasfust"] = TrasfustTracker(inference, pool.create(teachers))
             for name, teacher in pool.create(teachers).items():
                 self._trackers[f"trast {name}"] = TrastTracker(inference, name, teacher)
-        self._values = {name: Values(period, horizon) for name in (STUDENT, *teachers)}
+        self._values = {name: Values(period, horizon, gamma) for name in (STUDENT, *teachers)}
         self._picks = {name: Picks(margin) for name in self._trackers}
 
     def add(self, video: Video) -> None:

@@ -1,11 +1,11 @@
 """How well the value head judges: v_t against the rewards that followed, and the choices that it led to.
 
 In training an episode ends after at most 32 frames, and the trackers return to the LSTM's first state after as many
-(`trainer.trackers.memory`). So v_t is held against two returns, both with γ = 1:
+(`trainer.trackers.memory`). So v_t is held against two returns:
 
-- `rest`: the rewards from frame t to the LSTM's next return, which is what v_t learned to expect. Part of any
-  correlation with it is that fewer frames are left: the student may count.
-- `ahead`: the rewards of the same number of frames for every t. Counting does not help here.
+- `rest`: the rewards from frame t to the LSTM's next return, discounted by γ: what v_t learned to expect with that γ.
+  Where γ is near 1, part of any correlation with it is that fewer frames are left: the student may count.
+- `ahead`: the rewards of the same number of frames for every t, not discounted. Counting does not help here.
 """
 
 from __future__ import annotations
@@ -31,17 +31,19 @@ def rewards(boxes: ArrayLike, truth: ArrayLike) -> Numbers:
     return result
 
 
-def return_rest(r: Numbers, period: int) -> Numbers:
-    """The sum of rewards from each update to the last one before the LSTM returns, or to the end.
+def return_rest(r: Numbers, period: int, gamma: float = 1.0) -> Numbers:
+    """The discounted sum of rewards from each update to the last one before the LSTM returns, or to the end.
 
     Args:
         r: Rewards of the updates 1, 2, ..., (T,).
         period: The LSTM returns before the updates `period`, 2 `period`, ...; 0 for never.
+        gamma: γ.
     """
-    piece = np.arange(1, len(r) + 1) // period if period else np.zeros(len(r))
-    total = np.cumsum(r)
-    last = np.searchsorted(piece, piece, side="right") - 1
-    return total[last] - total + r
+    result = np.array(r, np.float64)
+    for t in range(len(r) - 2, -1, -1):  # r[t] is of update t + 1, and r[t + 1] of the one after it
+        if not period or (t + 2) % period:
+            result[t] += gamma * result[t + 1]
+    return result
 
 
 def return_ahead(r: Numbers, horizon: int) -> Numbers:
@@ -60,10 +62,12 @@ class Values:
     Args:
         period: Of the LSTM's returns.
         horizon: Frames of `ahead`.
+        gamma: Discount of `rest`.
     """
 
     period: int
     horizon: int
+    gamma: float = 1.0
     _rows: list[Numbers] = field(default_factory=list)
 
     def add(self, values: ArrayLike, r: Numbers, counted: NDArray[np.bool_]) -> None:
@@ -75,7 +79,7 @@ class Values:
             counted: Frames with a target; the others have no reward, and their v_t is not asked for, (T,).
         """
         r = np.where(counted, r, 0.0)
-        rest, ahead = return_rest(r, self.period), return_ahead(r, self.horizon)
+        rest, ahead = return_rest(r, self.period, self.gamma), return_ahead(r, self.horizon)
         rows = np.stack([np.asarray(values, np.float64), r, rest, ahead], axis=1)
         self._rows.append(rows[counted])
 
