@@ -143,7 +143,7 @@ class ExecutorParams(Section):
     64 for all its workers together (fewer where its memory does not suffice)."""
     devices: tuple[Annotated[str, Field(pattern=r"^[a-z]+:\d+$")], ...] | None = Field(None, min_length=1)
     """GPUs for teachers whose option `device` is cuda, one local worker each; null: all that are visible, each as often
-    as there are four cores for it, four times at most."""
+    as there are four cores for it, four times at most (once for eco-deep)."""
     scheduler: str | None = None
     """Address of a running Dask scheduler, tcp://host:8786, whose workers see the same folders."""
     job_queue: JobQueueParams | None = None

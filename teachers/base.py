@@ -69,7 +69,7 @@ class Task:
 
     Attributes:
         name: The video's name, for results folders and random seeds.
-        length: Number of frames.
+        length: Number of frames; where it is not known, more than there can be.
     """
 
     name: str

@@ -141,6 +141,11 @@ def create_batch(use: str, options: Mapping[str, object], slots: int) -> BatchTe
             f"teacher {use!r}: batch({slots}) returned a {type(made).__name__}, which lacks one of version, "
             "slots, start, step and release. See docs/adding-a-teacher.md"
         )
+    if made.version != teacher.version:
+        raise TeacherConfigError(
+            f"teacher {use!r}: its boxes have version {teacher.version}, and those of batch({slots}) {made.version}: "
+            "raise both together"
+        )
     return made
 
 

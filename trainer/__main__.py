@@ -20,17 +20,18 @@ from trainer.train import train
 
 @dataclass(frozen=True)
 class Train:
-    """Learn a student from transfer sets.
+    r"""Learn a student from transfer sets.
 
     Writes OUT/best.safetensors (the weights that tracked held-out videos best), OUT/last.safetensors, OUT/last.pt
-    (what --resume continues from, to the bit) and OUT/history.jsonl. Ctrl-C ends the run with a checkpoint. The
-    defaults are the paper's; docs/deviations.md explains every choice that it leaves open.
+    (what --resume continues from, to the bit), OUT/options.json (what was asked for) and OUT/history.jsonl.
+    Ctrl-C ends the run with a checkpoint. The defaults are the paper's; docs/deviations.md explains every choice that
+    it leaves open.
 
     Example:
         python -m trainer --data data/transfer/P-0.5.h5 --out runs/first
 
     Without ImageNet weights, on a CPU:
-        python -m trainer --data data/transfer/P-0.5.h5 --out runs/small --student.backbone small
+        python -m trainer --data data/transfer/P-0.5.h5 --out runs/small --student.backbone small \
         --optimiser.learning-rate 3e-4 --optimiser.scaling none --optimiser.minutes 8
 
     Several GPUs:
@@ -42,8 +43,8 @@ class Train:
     out: Path
     """Folder of the run."""
     resume: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Continue the run in OUT with its options; those of machine and log, minutes and patience may change, and the
-    number of updates where the rate does not decay."""
+    """Continue the run in OUT with its options; those of machine and log, minutes, patience and the place of the
+    validation videos may change, and the number of updates where the rate does not decay."""
     json: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print how the run ended as JSON on stdout."""
     options: Annotated[TrainOptions, tyro.conf.arg(name="")] = field(default_factory=TrainOptions)

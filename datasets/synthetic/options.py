@@ -24,8 +24,8 @@ LENGTH_QUANTILES = (
 IMAGE_SIZES = ((320, 180), (320, 240), (384, 216), (426, 240), (480, 270), (480, 360), (560, 316), (640, 360))
 """(width, height) of the images where the user fixes none; each video draws one."""
 
-Side = Annotated[int, Field(ge=64, le=4096)]
-Share = Annotated[float, Field(ge=0, le=1)]
+Side = Annotated[int, Field(strict=True, ge=64, le=4096)]
+Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 
 
 class SyntheticOptions(BaseModel):
@@ -46,11 +46,11 @@ class SyntheticOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    videos: Annotated[int, Field(ge=1, le=999_999)] = 40
-    seed: Annotated[int, Field(ge=0)] = 0
-    max_length: Annotated[int, Field(ge=2)] | None = None
+    videos: Annotated[int, Field(strict=True, ge=1, le=999_999)] = 40
+    seed: Annotated[int, Field(strict=True, ge=0)] = 0
+    max_length: Annotated[int, Field(strict=True, ge=2)] | None = None
     image_size: tuple[Side, Side] | None = None
-    quality: Annotated[int, Field(ge=1, le=100)] = 80
+    quality: Annotated[int, Field(strict=True, ge=1, le=100)] = 80
     difficulty: tuple[Share, Share] = (0.0, 1.0)
     turning: Share = 0.0
 

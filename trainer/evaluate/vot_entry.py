@@ -188,4 +188,8 @@ def _absolute(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command({"ini": Ini, "serve": Serve}, PROGRAM))
+    sys.exit(
+        run_command(
+            {"ini": Ini, "serve": Serve}, PROGRAM, "Any tracker inside the official VOT toolkit, over TraX."
+        )
+    )
