@@ -339,9 +339,7 @@ def _label(dataset: VideoDataset, kind: str) -> str:
 def _protocol(dataset: VideoDataset, kind: str) -> Protocol:
     """The kind's protocol; annotations alone are called after their folder."""
     if kind not in PROTOCOLS:
-        raise ValueError(
-            f"datasets of kind {kind} have no protocol: add one to PROTOCOLS in trainer/evaluate/protocol.py"
-        )
+        raise ValueError(f"kind {kind} has no protocol: add one to PROTOCOLS in trainer/evaluate/protocol.py")
     if kind == "annotations":
         return replace(PROTOCOLS[kind], benchmark=dataset.root.resolve().name)
     return PROTOCOLS[kind]
