@@ -94,13 +94,18 @@ def test_no_more_are_tracked_at_once_than_is_said(windows, monkeypatch):
     assert max(together) == 2 and together.count(2) > len(together) / 2
 
 
-def test_validation_videos_may_move_and_no_others_take_their_place(sample, small_videos, tmp_path):
+def test_validation_videos_may_move_and_no_others_take_their_place(
+    sample, small_videos, tmp_path, monkeypatch
+):
     moved, other = shutil.copytree(small_videos, tmp_path / "a"), tmp_path / "other"
     options = run_options(
         optimiser=OptimiserOptions(learning_rate=1e-2, scaling="none", updates=2),
-        validation=ValidationOptions(videos=f"synthetic:{moved}:train", most=2, every=1, patience=None),
+        validation=ValidationOptions(videos="synthetic:a:train", most=2, every=1, patience=None),
     )
+    monkeypatch.chdir(tmp_path)
     train([sample], tmp_path / "run", options)
+    monkeypatch.chdir("/")  # from where a relative path would name nothing
+    train([sample], tmp_path / "run", TrainOptions(), resume=True)
     there = moved.rename(tmp_path / "b")
     with pytest.raises(DataError, match="there is no such folder"):
         train([sample], tmp_path / "run", TrainOptions(), resume=True)

@@ -427,12 +427,18 @@ def test_which_gpu_it_is_does_not_change_the_recipe_and_which_kind_of_device_doe
     assert digest() == digest()
 
 
-def test_files_of_teachers_beside_a_student_are_part_of_its_recipe(tmp_path):
+@pytest.mark.parametrize("form", ["mapping", "string"])
+def test_files_of_teachers_beside_a_student_are_part_of_its_recipe(tmp_path, form):
     """Boxes of before a checkpoint was replaced would else stand for those of the new one."""
     (tmp_path / "w").write_bytes(b"1")
     (tmp_path / "b.onnx").write_bytes(b"1")
     nano = {"backbone": str(tmp_path / "b.onnx"), "neckhead": str(tmp_path / "w")}
-    wanted = TeacherParams(use="trainer.trackers:Trast", weights=str(tmp_path / "w"), teacher={"nano": nano})
+    told = (
+        {"nano": nano}
+        if form == "mapping"
+        else f"nano,backbone={nano['backbone']},neckhead={nano['neckhead']}"
+    )
+    wanted = TeacherParams(use="trainer.trackers:Trast", weights=str(tmp_path / "w"), teacher=told)
     before = recipe(wanted, 1)
     assert recipe(wanted, 1) == before
     (tmp_path / "b.onnx").write_bytes(b"2")

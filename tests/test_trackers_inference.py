@@ -74,6 +74,7 @@ def test_frames_of_other_sizes_are_cropped_elsewhere_as_on_the_cpu(inference, mo
     """On a GPU all crops are made at once; the same code runs here, and what it is told must be each frame's own."""
     before = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
     now = cv2.resize(before, (2 * WIDTH, 2 * HEIGHT))
+    monkeypatch.setattr(inference, "_context", 2.5)
     leaving = np.float32([WIDTH - 8, HEIGHT - 10, 16, 20])
     views = [View(before, now, BOX), View(now, before, leaving), View(before, before, leaving)]
     expected = inference._crops(views, 0)
