@@ -25,6 +25,9 @@ Room = Callable[[tuple[int, ...]], Pixels]
 
 _FLAGS = {"BGR": cv2.IMREAD_COLOR, "RGB": cv2.IMREAD_COLOR_RGB}
 
+_END = b"\xff\xd9"
+"""JPEG's end-of-image marker."""
+
 _REMEDY = (
     "Restore it from the dataset's archive (`python -m datasets audit` finds all such files), or exclude it"
 )
@@ -73,10 +76,17 @@ def decode_jpeg(data: bytes | memoryview, colours: Colours, out: Pixels | None =
     try:
         pixels: Pixels = simplejpeg.decode_jpeg(data, colours, buffer=out)
     except ValueError as error:
-        # Padding between segments, which some cameras write and every decoder skips, costs no pixel.
-        if "extraneous bytes before marker" not in str(error):
+        # Padding between segments, which some cameras write, costs no pixel: OpenCV skips it, in a file with an end.
+        if "extraneous bytes before marker" not in str(error) or _END not in bytes(data[-1024:]):
             raise
-        pixels = simplejpeg.decode_jpeg(data, colours, buffer=out, strict=False)
+        found = cv2.imdecode(np.frombuffer(data, np.uint8), _FLAGS[colours] | cv2.IMREAD_IGNORE_ORIENTATION)
+        if found is None:
+            raise
+        pixels = np.asarray(found, np.uint8)
+        if out is not None:
+            room = out.reshape(-1)[: pixels.size].reshape(pixels.shape)
+            room[:] = pixels
+            pixels = room
     return pixels
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -42,8 +43,8 @@ def content_digest(path: Path) -> str:
 
 
 def _named(value: Any) -> Iterator[Path]:  # noqa: ANN401 - YAML
-    if isinstance(value, str | Path) and Path(value).is_file():
-        yield Path(value)
+    if isinstance(value, str | Path) and (path := Path(os.path.expanduser(value))).is_file():  # noqa: PTH111
+        yield path
     elif isinstance(value, Mapping):
         if "results" in value and "tracker" in value:
             root = Path(str(value["results"]))

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from datasets.errors import DataError
-from datasets.images import read_image, read_with_content
+from datasets.images import decode_jpeg, read_image, read_with_content
 
 FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 
@@ -73,6 +73,18 @@ def test_other_formats_are_read_by_opencv_and_no_image_by_nobody(tmp_path: Path)
         (tmp_path / "image.jpg").write_bytes(content)
         with pytest.raises(DataError, match=r"image\.jpg.*not an image"):
             read_image(tmp_path / "image.jpg")
+
+
+@pytest.mark.parametrize("marker", [b"\xff\xdb", b"\xff\xc0", b"\xff\xc4", b"\xff\xda"])
+def test_padding_between_segments_costs_no_pixel(marker: bytes, tmp_path: Path):
+    data, path = jpeg(), tmp_path / "image.jpg"
+    place = data.index(marker)
+    path.write_bytes(padded := data[:place] + b"\0" * 7 + data[place:])
+    expected = opencv(data)
+    np.testing.assert_array_equal(read_image(path), expected)
+    np.testing.assert_array_equal(read_with_content(path)[1], expected[..., ::-1])
+    out = np.zeros(expected.size + 5, np.uint8)
+    assert np.shares_memory(decode_jpeg(padded, "BGR", out), out)
 
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"mode": "L"}], ids=str)

@@ -33,6 +33,7 @@ from teachers.base import TeacherError
 from teachers.mdnet.budget import Budget
 from teachers.mdnet.network import Network, Widths
 from teachers.mdnet.tracker import MdnetBatch
+from teachers.named_files import files_of
 from teachers.options import TeacherConfigError
 from teachers.siamrpn.engine import SiamRPNBatch, prepared
 from teachers.siamrpn.variants import VARIANTS
@@ -428,7 +429,7 @@ def test_which_gpu_it_is_does_not_change_the_recipe_and_which_kind_of_device_doe
 
 
 @pytest.mark.parametrize("form", ["mapping", "string"])
-def test_files_of_teachers_beside_a_student_are_part_of_its_recipe(tmp_path, form):
+def test_files_of_teachers_beside_a_student_are_part_of_its_recipe(tmp_path, monkeypatch, form):
     """Boxes of before a checkpoint was replaced would else stand for those of the new one."""
     (tmp_path / "w").write_bytes(b"1")
     (tmp_path / "b.onnx").write_bytes(b"1")
@@ -440,7 +441,10 @@ def test_files_of_teachers_beside_a_student_are_part_of_its_recipe(tmp_path, for
     )
     wanted = TeacherParams(use="trainer.trackers:Trast", weights=str(tmp_path / "w"), teacher=told)
     before = recipe(wanted, 1)
-    assert recipe(wanted, 1) == before
+    monkeypatch.setenv("HOME", str(tmp_path))
+    at_home = TeacherParams(use="trainer.trackers:Trast", weights="~/w", teacher=told)
+    assert recipe(wanted, 1) == before != recipe(at_home, 1)
+    assert len(files_of(at_home.use, at_home.options)) == len(files_of(wanted.use, wanted.options)) == 2
     (tmp_path / "b.onnx").write_bytes(b"2")
     assert recipe(wanted, 1) != before
 

@@ -112,13 +112,13 @@ def train(
                 f"{', '.join(saved.sets)}, not {', '.join(sets)}. Name those (`python -m datasets info FILE.h5`)"
             )
         learn, test = split(windows, 0.0 if options.validation.videos else options.validation.share)
-        held_out = _held_out(out, options, learn, test, saved)
+        held_out = _held_out(out, options, learn, test, saved, processes.first)
         run = _Run(out, options, sets, learn, held_out, processes, saved, stack)
         return run.go()
 
 
 def _held_out(
-    out: Path, options: TrainOptions, learn: Windows, test: Windows, saved: Checkpoint | None
+    out: Path, options: TrainOptions, learn: Windows, test: Windows, saved: Checkpoint | None, first: bool
 ) -> Validation:
     """What the run validates on: what it did so far, and, but for a warning, nothing that it learns from."""
     kind = HeldOut if RECIPES[options.recipe].tracks else HeldOutTracks
@@ -129,7 +129,7 @@ def _held_out(
             f"{out} was validated on other videos than validation.videos {options.validation.videos}: name those, "
             "wherever they lie now, for its best weights were chosen by them"
         )
-    if shared := held_out.learnt_from(learn):
+    if first and (shared := held_out.learnt_from(learn)):
         shown = ", ".join(shared[:3]) + (", ..." if len(shared) > 3 else "")
         told = (
             f"validation.videos {options.validation.videos}: windows of {counted(len(shared), 'video')} of them are "
