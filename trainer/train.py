@@ -124,6 +124,8 @@ def _held_out(
     kind = HeldOut if RECIPES[options.recipe].tracks else HeldOutTracks
     held_out = kind(options, test)
     fingerprint = held_out.fingerprint  # taken once, at the start: every file of the videos is looked at
+    if saved is not None and not saved.held_out and fingerprint:
+        raise ValueError(f"{out} is validated on windows of its sets: leave validation.videos away")
     if saved is not None and saved.held_out != fingerprint:
         raise ValueError(
             f"{out} was validated on other videos than validation.videos {options.validation.videos}: name those, "

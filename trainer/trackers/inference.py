@@ -150,7 +150,15 @@ class Inference:
     def _crops(self, views: Sequence[View], at_least: int) -> tuple[Tensor, Tensor]:
         """Previous and current crops, each (B, 3, size, size), as `trainer.crops.crop_batch` makes them."""
         batch = max(len(views), at_least)
-        boxes = seen_box(*_boxes_and_sizes(views)).numpy()
+        boxes, sides = (
+            np.stack([v.box for v in views]),
+            np.array([v.now.shape[1::-1] for v in views], np.float32),
+        )
+        centres = boxes[:, :2] + boxes[:, 2:] / 2
+        if (
+            (boxes[:, 2:] > sides) | (centres < 0) | (centres > sides)
+        ).any():  # else they are seen as they are
+            boxes = seen_box(*_boxes_and_sizes(views)).numpy()
         images = [v.before for v in views], [v.now for v in views]
         if self._device.type != "cpu":
             both = [image for side in images for image in side]
