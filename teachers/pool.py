@@ -74,7 +74,7 @@ def parts(use: str, options: Mapping[str, Any]) -> list[tuple[str, Mapping[str, 
     Raises:
         TeacherConfigError: See `named`.
     """
-    others = beside(options).items()
+    others = beside(options).items() if registry.has_teachers(use) else ()
     return [(use, options), *((str(own.pop("use", name)), own) for name, own in others)]
 
 

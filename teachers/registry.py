@@ -120,6 +120,15 @@ def workers_on_gpu(use: str, usual: int) -> int:
     return int(getattr(_factory(use), "workers_on_gpu", usual))
 
 
+def has_teachers(use: str) -> bool:
+    """Whether a tracker's options `teacher` and `teachers` name teachers beside it: it says so by `has_teachers`.
+
+    Raises:
+        TeacherConfigError: If there is no such teacher.
+    """
+    return bool(getattr(_factory(use), "has_teachers", False))
+
+
 def create_batch(use: str, options: Mapping[str, object], slots: int) -> BatchTeacher:
     """Build a teacher of many videos at once.
 

@@ -102,6 +102,14 @@ class Unready(Still):
         raise KeyError("weights")
 
 
+class Distilled(Still):
+    """Has an option that is called as the one of TRAST."""
+
+    def __init__(self, teacher: str) -> None:
+        super().__init__()
+        self.teacher = teacher
+
+
 class Counting(Still):
     """Appends the name of every video that it starts to a file."""
 

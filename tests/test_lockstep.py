@@ -428,6 +428,11 @@ def test_which_gpu_it_is_does_not_change_the_recipe_and_which_kind_of_device_doe
     assert digest() == digest()
 
 
+def test_an_option_of_a_third_party_may_be_called_teacher():
+    """A distilled network's, for example, which has nobody beside it."""
+    assert files_of("odd_teachers:Distilled", {"teacher": "resnet101"}) == []
+
+
 @pytest.mark.parametrize("form", ["mapping", "string"])
 def test_files_of_teachers_beside_a_student_are_part_of_its_recipe(tmp_path, monkeypatch, form):
     """Boxes of before a checkpoint was replaced would else stand for those of the new one."""

@@ -60,7 +60,7 @@ class TrackerSpec:
             ValueError: If there is no such tracker, or an option of it or of a teacher beside it is wrong.
         """
         try:
-            beside = pool.beside(self.options)
+            beside = self._beside()
             for use, options in pool.parts(self.use, self.options):
                 registry.validate(use, options)
         except TeacherConfigError as error:
@@ -69,6 +69,9 @@ class TrackerSpec:
             raise TeacherConfigError(
                 f"tracker {self.name}: TRAST has one teacher, not {len(beside)}: {', '.join(beside) or 'none'}"
             )
+
+    def _beside(self) -> dict[str, dict[str, Any]]:
+        return pool.beside(self.options) if registry.has_teachers(self.use) else {}
 
     def recipe(self) -> dict[str, Any]:
         """All that its boxes depend on beside the video, as JSON; of files and results named there, the content.
@@ -81,7 +84,7 @@ class TrackerSpec:
             "use": self.use,
             "options": json.loads(json.dumps(self.options, default=str)),
             "version": version,
-            "beside": dict(zip(pool.beside(self.options), beside, strict=True)),
+            "beside": dict(zip(self._beside(), beside, strict=True)),
             "files": {str(path): content_digest(path) for path in files_of(self.use, self.options)},
         }
 

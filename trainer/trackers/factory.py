@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import FilePath
 
@@ -54,6 +54,8 @@ class Trast(TrastTracker):
         DataError: As for `Tras`, and if there are no such results.
     """
 
+    has_teachers: ClassVar[bool] = True
+
     def __init__(
         self,
         weights: FilePath,
@@ -83,6 +85,8 @@ class Trasfust(TrasfustTracker):
         TeacherConfigError: If a teacher cannot be built, or there is none.
         DataError: As for `Tras`, and if there are no such results.
     """
+
+    has_teachers: ClassVar[bool] = True
 
     def __init__(
         self,
