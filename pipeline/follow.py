@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 import traceback
@@ -25,13 +24,11 @@ from pipeline.source import read_unchanged
 from pipeline.trajectories import Status, Trajectory
 from teachers import registry
 from teachers.base import BatchTeacher, Box, Image, Task, Teacher, TeacherError, checked_box
+from teachers.third_party import FAULTS, at_home
 
 AHEAD = 4
 """Frames decoded before the tracker asks for them: enough to hide the decoder, few enough to waste little when the
 video is abandoned."""
-
-FAULTS = (Exception, SystemExit)
-"""What a third party's tracker may raise: some end the process where a licence or a file is missing."""
 
 Made = TypeVar("Made", bound=Teacher | BatchTeacher)
 
@@ -68,12 +65,9 @@ class Outcome:
 
 
 def run_job(job: Job) -> Outcome:
-    """Run one teacher on one video; the same as `attempted`."""
-    folder = Path.cwd()
-    try:
+    """Run one teacher, which this process keeps from video to video, on one video; raises what `attempted` does."""
+    with at_home():
         return attempted(job, lambda video: follow(_teacher_of(job), video, job.stop_below))
-    finally:
-        os.chdir(folder)  # some trackers go where their files are, and the paths of the stages are relative
 
 
 def attempted(job: Job, tracked: Callable[[Video], Trajectory]) -> Outcome:

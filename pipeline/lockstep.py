@@ -21,11 +21,12 @@ from typing import cast
 
 from datasets.images import read_image
 from datasets.video import Video
-from pipeline.follow import FAULTS, Job, Outcome, Pursuit, attempted, built, decoded_ahead, same_version
+from pipeline.follow import Job, Outcome, Pursuit, attempted, built, decoded_ahead, same_version
 from pipeline.plan import Plan
 from pipeline.trajectories import Trajectory
 from teachers import registry
 from teachers.base import BatchTeacher, Image, Preparing, TeacherError, is_out_of_memory
+from teachers.third_party import FAULTS
 
 AHEAD = 2
 """Frames of each video decoded before they are asked for: a step takes one of each, and hundreds of videos' images

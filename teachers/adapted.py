@@ -77,8 +77,9 @@ def factory(target: Callable[..., Any], use: str) -> Factory:
         use: How the user wrote it, for messages.
 
     Returns:
-        A callable with the options of `target`, an attribute `version` (that of `target`, or 1), and for a
-        tracker to be wrapped the option `images` unless `target` has one of that name itself.
+        A callable with the options of `target`, an attribute `version` (that of `target`, or None: what it makes says
+        it, or is version 1), and for a tracker to be wrapped the option `images` unless `target` has one of that
+        name itself.
     """
     if not callable(target) or (hasattr(target, "start") and hasattr(target, "track")):
         return target
@@ -106,5 +107,5 @@ def factory(target: Callable[..., Any], use: str) -> Factory:
         parameters = [*(p for p in parameters if p not in rest), own, *rest]
     build.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what `inspect.signature` reads
     build.__doc__ = target.__doc__
-    build.version = getattr(target, "version", Adapted.version)  # type: ignore[attr-defined]  # for `version_of`
+    build.version = getattr(target, "version", None)  # type: ignore[attr-defined]  # see `registry.version_of`
     return build

@@ -24,6 +24,7 @@ from teachers import adapted, checkpoints, external
 from teachers.base import Batchable, BatchTeacher, Teacher, TeacherError, is_out_of_memory
 from teachers.catalogue import CATALOGUE, Entry, load
 from teachers.options import Factory, TeacherConfigError, checked_options, parameters_of, required, written
+from teachers.third_party import FAULTS, at_home
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -84,10 +85,11 @@ def create(use: str, options: Mapping[str, object]) -> Teacher:
     factory = _factory(use)
     checked = _checked(use, factory, options)
     try:
-        teacher = factory(**checked)
+        with at_home():
+            teacher = factory(**checked)
     except (TeacherConfigError, TeacherError, DataError):
         raise
-    except Exception as error:  # a third party's constructor may raise anything
+    except FAULTS as error:  # a third party's constructor
         if is_out_of_memory(error):
             raise
         told = TeacherConfigError(f"teacher {use!r} cannot be built: {type(error).__name__}: {error}")
@@ -99,6 +101,7 @@ def create(use: str, options: Mapping[str, object]) -> Teacher:
             f"teacher {use!r}: a {type(teacher).__name__} is not a teacher, it lacks {', '.join(missing)}. "
             "See docs/adding-a-teacher.md"
         )
+    _checked_version(use, teacher)
     return teacher
 
 
@@ -176,17 +179,26 @@ def completed_options(use: str, options: Mapping[str, object]) -> dict[str, obje
     return checkpoints.completed(use, _factory(use), options)
 
 
-def version_of(use: str) -> int:
-    """The version of a teacher's boxes, which a journal keeps beside them.
+def version_of(use: str, options: Mapping[str, object]) -> int:
+    """The version of a teacher's boxes, which stands beside them.
+
+    Where what builds the teacher leaves it open (`version = None`), the teacher is built to say it: a tracker of a
+    checkout, whose code is known when it is set up, or one that a function makes.
 
     Raises:
-        TeacherConfigError: If there is no such teacher or it does not say.
+        TeacherConfigError: If there is no such teacher or it does not say; if it has to be built, as `create` does.
     """
     factory = _factory(use)
-    version = getattr(factory, "version", None)
+    if getattr(factory, "version", 0) is None:
+        return create(use, options).version
+    return _checked_version(use, factory)
+
+
+def _checked_version(use: str, holder: object) -> int:
+    version = getattr(holder, "version", None)
     if not isinstance(version, int) or isinstance(version, bool):
         raise TeacherConfigError(
-            f"teacher {use!r}: {factory!r} has version = {version!r}. Give it an attribute `version`, an "
+            f"teacher {use!r}: {holder!r} has version = {version!r}. Give it an attribute `version`, an "
             "integer that you raise whenever its boxes change"
         )
     return version
@@ -236,7 +248,7 @@ def _factory(use: str) -> Factory:
         )
     try:
         reason = getattr(factory, "unavailable", lambda: None)()
-    except (Exception, SystemExit) as error:  # a third party's code may raise anything
+    except FAULTS as error:  # a third party's code
         raise TeacherConfigError(f"teacher {use!r}: {type(error).__name__}: {error}") from error
     if reason:
         raise TeacherConfigError(f"teacher {use!r}: {reason}")
@@ -253,17 +265,18 @@ def _loaded(use: str) -> Factory:
         )
     try:
         found: Factory
-        if external.is_external(use):
-            found = external.factory(use)
-        elif use in _BUILT_IN:
-            found = _BUILT_IN[use].load()
-        elif use in installed:
-            found = installed[use].load()
-        else:
-            found = adapted.factory(load(use), use)
+        with at_home():
+            if external.is_external(use):
+                found = external.factory(use)
+            elif use in _BUILT_IN:
+                found = _BUILT_IN[use].load()
+            elif use in installed:
+                found = installed[use].load()
+            else:
+                found = adapted.factory(load(use), use)
     except TeacherConfigError:
         raise
-    except (Exception, SystemExit) as error:  # a third party's module may raise anything while it is imported
+    except FAULTS as error:  # a third party's module, while it is imported
         raise TeacherConfigError(
             f"teacher {use!r} cannot be imported: {type(error).__name__}: {error}"
         ) from error

@@ -12,6 +12,7 @@ import numpy as np
 from datasets.boxes import overlap
 from datasets.errors import DataError
 from teachers.base import Task, TeacherError, checked_box
+from teachers.third_party import FAULTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,7 +78,7 @@ class Run:
                 answer = teacher.track(given)
         except (TeacherError, DataError):
             raise
-        except (Exception, SystemExit) as error:  # a third party's tracker may raise anything
+        except FAULTS as error:  # a third party's tracker
             told = TeacherError(f"video {self.video.name}, frame {t}: {type(error).__name__}: {error}")
             told.add_note("".join(traceback.format_exception(error)).strip())
             raise told from error

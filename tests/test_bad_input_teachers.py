@@ -171,7 +171,7 @@ def test_things_that_are_no_teachers(module):
     with pytest.raises(TeacherConfigError, match=r"Versionless is not a teacher, it lacks version\b"):
         registry.create("odd:Versionless", {})
     with pytest.raises(TeacherConfigError, match="Give it an attribute `version`"):
-        registry.version_of("odd:Versionless")
+        registry.version_of("odd:Versionless", {})
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -136,6 +137,29 @@ def test_a_tracker_that_fails_on_a_video_is_reported_and_not_scored(tmp_path):
     assert code == 1
     assert "S" in out
     assert not (tmp_path / "out" / "results" / "GOT-10k-val" / "S" / "GOT-10k_Val_poison").exists()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_tracker_that_ends_the_process_fails_its_videos(small_videos, tmp_path, workers):
+    options = {"dataset": (f"synthetic:{small_videos}",), "out": tmp_path / "out", "workers": workers}
+    code, _, err = run(tracker=("L=odd_teachers:Leaving",), **options)
+    assert code == 2
+    assert "L failed on Synthetic_Train_000001: SystemExit: no licence found" in err
+
+
+def test_a_tracker_that_goes_elsewhere_leaves_its_results_here(small_videos, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    code, _, err = run(
+        tracker=(f"W=odd_teachers:Wanderer,log={elsewhere / 'log'}",),
+        dataset=(f"synthetic:{small_videos.absolute()}",),
+        out=Path("out"),
+        workers=1,
+    )
+    assert code == 0, err
+    assert len(list((tmp_path / "out").rglob("*_001.txt"))) == 6
+    assert not list(elsewhere.iterdir())
 
 
 def test_a_tracker_that_fails_keeps_no_other_from_being_run_and_scored(small_videos, tmp_path):

@@ -223,7 +223,7 @@ def test_what_a_tracker_was_made_with_knows_the_versions_of_the_teachers_beside_
     (spec,) = parse_trackers(("trasfust",), Defaults(tmp_path / "w", ("kcf", "fast=mosse")))
     before = spec.recipe()
     assert before["beside"] == {
-        name: registry.version_of(use) for name, use in (("kcf", "kcf"), ("fast", "mosse"))
+        name: registry.version_of(use, {}) for name, use in (("kcf", "kcf"), ("fast", "mosse"))
     }
     monkeypatch.setattr("teachers.kcf.Kcf.version", 99)
     assert spec.recipe() != before

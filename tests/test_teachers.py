@@ -20,7 +20,8 @@ from teachers import registry
 from teachers.__main__ import COMMANDS
 from teachers.base import Task, Teacher, TeacherError, checked_box
 from teachers.catalogue import CATALOGUE
-from teachers.options import parameters_of, required
+from teachers.external import is_external
+from teachers.options import TeacherConfigError, parameters_of, required
 
 READY = ["csrt", "mosse", "opencv-kcf", "mil", "boosting", "medianflow", "tld"]
 """The trackers of OpenCV that need no files."""
@@ -199,7 +200,8 @@ def test_the_catalogue_says_what_the_constructors_say():
         factory = entry.load()
         if getattr(factory, "unavailable", lambda: None)() is None:
             assert set(required(parameters_of(entry.name, factory))) == set(entry.needs), entry.name
-            assert isinstance(registry.version_of(entry.name), int)
+            if not is_external(entry.name):  # a tracker of a checkout says it when it is built
+                assert registry.version_of(entry.name, {}) == factory.version
     assert len({entry.name for entry in CATALOGUE}) == len(CATALOGUE)
 
 
@@ -254,7 +256,7 @@ def test_an_installed_package_adds_teachers(tmp_path, monkeypatch, capsys):
     assert "a_module_that_is_not_there" in described["broken", "broken_teacher 1.2"].problem
     assert "write greedy_teacher:Csrt" in described["csrt", "greedy_teacher 1.2"].problem
     assert described["csrt", "built in"].state == "ready"
-    assert registry.version_of("still") == 3
+    assert registry.version_of("still", {}) == 3
     boxes = track(registry.create("still", {"grow": 2}), [None] * 2, np.float32([1, 2, 3, 4]))
     assert boxes.tolist() == [[1, 2, 3, 4], [1, 2, 6, 8]]
     assert main("list") == 0
@@ -311,7 +313,7 @@ def test_the_example_in_the_documentation(tmp_path, monkeypatch):
     teacher = registry.create(options.pop("use"), options)
     boxes = track(teacher, [None] * 3, np.float32([5, 5, 10, 20]))
     np.testing.assert_allclose(boxes[:, 2:], [[10, 20], [12, 24], [14.4, 28.8]], rtol=1e-6)
-    assert registry.version_of("still") == 1
+    assert registry.version_of("still", {}) == 1
 
 
 GOT10K_STYLE = """
@@ -349,7 +351,7 @@ def test_a_tracker_of_the_got10k_toolkit_by_its_import_path(tmp_path, monkeypatc
         teacher = registry.create("got_style:Tracker", {"images": images})
         track(teacher, [red] * 2, first)
         assert teacher.tracker.seen[1][0, 0].tolist() == colour
-    assert registry.version_of("got_style:Tracker") == 1
+    assert registry.version_of("got_style:Tracker", {}) == 1
 
 
 def test_a_teacher_by_its_import_path(tmp_path, monkeypatch):
@@ -360,7 +362,25 @@ def test_a_teacher_by_its_import_path(tmp_path, monkeypatch):
     for use in ("by_path:Still", "by_path:make"):
         boxes = track(registry.create(use, {"grow": 3}), [None] * 2, np.float32([0, 0, 1, 1]))
         assert boxes[1].tolist() == [0, 0, 3, 3]
-    assert registry.version_of("by_path:Still") == 3
+    assert registry.version_of("by_path:Still", {}) == 3
+    assert registry.version_of("by_path:make", {"grow": 3}) == 3  # of a function, what it makes says it
+
+
+def test_a_constructor_that_goes_elsewhere_or_ends_the_process(tmp_path, monkeypatch):
+    (tmp_path / "roaming.py").write_text(
+        f"{STILL}\nimport os\nos.chdir('/')\n"
+        "def make(grow: float = 1.0) -> Still:\n    os.chdir('/')\n    return Still(grow)\n"
+        "def leave() -> Still:\n    raise SystemExit('no licence found')\n"
+        "def vague() -> Still:\n    still = Still()\n    still.version = '3'\n    return still\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    home = Path.cwd()
+    registry.create("roaming:make", {})
+    assert Path.cwd() == home
+    with pytest.raises(TeacherConfigError, match=r"'roaming:leave' cannot be built: SystemExit: no licence"):
+        registry.create("roaming:leave", {})
+    with pytest.raises(TeacherConfigError, match=r"'roaming:vague': .* has version = '3'"):
+        registry.create("roaming:vague", {})
 
 
 def test_list_as_json(capsys):

@@ -5,6 +5,7 @@ import time
 
 import numpy as np
 import pytest
+from odd_teachers import Leaving
 from plain_trackers import clip
 from tracker_samples import BOX, FRAMES, Scripted, run, script, video
 
@@ -86,6 +87,15 @@ def test_trast_goes_on_without_a_failed_teacher(inference, how):
     np.testing.assert_array_equal(run(tracker, images), expected)  # the next video has the teacher again
 
 
+def test_a_teacher_that_ends_the_process_is_out_like_any_other_that_failed():
+    beside = Beside({"a": Scripted(script(1)), "b": Leaving()})
+    images = video()
+    assert list(beside.start(images[0], BOX, Task("v", len(images)))) == ["a", "b"]
+    beside.go(images[1])
+    assert list(beside.boxes()) == ["a"]
+    assert beside.failed == {"b": "SystemExit: no licence found"}
+
+
 def test_trasfust_goes_on_with_those_that_are_left(inference):
     images = video()
     teachers = {
@@ -145,7 +155,7 @@ def test_a_teacher_of_the_registry_like_any_other(weights, tmp_path):
         boxes = run(teacher, video(), "v")
         assert boxes.shape == (FRAMES, 4) and len(teacher.chosen) == FRAMES
         assert (boxes[:, 2:] >= 1).all() and (boxes[:, :2] >= 0).all()
-    assert registry.version_of("tras") == 1
+    assert registry.version_of("tras", {}) == 1
     wrong = {"trast": {"teacher": {}}, "trasfust": {"teachers": []}}
     for name, options in wrong.items():
         with pytest.raises(

@@ -7,8 +7,8 @@ overlap. Which thread is first changes nothing: a teacher sees its own calls onl
 
 What fails:
 
-- A teacher that cannot track (any exception, or something that is not a box) is out for the rest of the video;
-  the reason is kept in `failed`, and the others go on.
+- A teacher that cannot track (any exception, `sys.exit`, or something that is not a box) is out for the rest of the
+  video; the reason is kept in `failed`, and the others go on.
 - A recording that is missing, of another length, or unreadable is no tracker's failure but the user's: the
   video fails, as it does for a recorded teacher alone.
 """
@@ -25,6 +25,7 @@ import numpy as np
 from datasets.errors import DataError
 from teachers.adapted import Adapted
 from teachers.base import Box, Image, NoRecordingError, Task, Teacher, TeacherError, checked_box
+from teachers.third_party import FAULTS
 
 _SHARED_GENERATORS = threading.Lock()
 
@@ -92,7 +93,7 @@ class Beside:
         for name, answer in answers.items():
             if isinstance(answer, NoRecordingError | DataError):
                 raise answer
-            if isinstance(answer, Exception):
+            if isinstance(answer, FAULTS):
                 self.failed[name] = f"{type(answer).__name__}: {' '.join(str(answer).split())}"
             else:
                 found[name] = answer
@@ -107,12 +108,12 @@ class Beside:
         for name in self.running:
             self._pending[name] = self._threads.submit(self._answer, name, call)
 
-    def _collect(self) -> dict[str, Box | Exception]:
+    def _collect(self) -> dict[str, Box | Exception | SystemExit]:
         """Wait for all that were asked, whatever they answer: a teacher is never left at work."""
-        answers: dict[str, Box | Exception] = {}
+        answers: dict[str, Box | Exception | SystemExit] = {}
         for name, future in self._pending.items():
             error = future.exception()
-            if error is not None and not isinstance(error, Exception):
+            if error is not None and not isinstance(error, FAULTS):
                 raise error
             answers[name] = future.result() if error is None else error
         self._pending = {}

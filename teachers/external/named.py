@@ -11,7 +11,7 @@ from typing import Any
 from datasets.errors import DataError
 from teachers.external.checkout import check_choice, check_project
 from teachers.external.options import Options, PySotOptions
-from teachers.external.teacher import REVISION, External, Order
+from teachers.external.teacher import External, Order
 from teachers.options import Factory, TeacherConfigError
 
 
@@ -127,7 +127,7 @@ def factory(use: str) -> Factory:
 
     build.__signature__ = inspect.signature(project.options, eval_str=True)  # type: ignore[attr-defined]  # what is read
     build.__doc__ = f"{experiment} of a checkout of {name}, in a process of its own"
-    build.version = REVISION  # type: ignore[attr-defined]  # for `version_of`; the teacher's own one says more
+    build.version = None  # type: ignore[attr-defined]  # the code of a checkout says it, see `registry.version_of`
     return build
 
 

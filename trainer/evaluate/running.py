@@ -33,6 +33,7 @@ from datasets.rows import read_bytes, read_many
 from datasets.spec import KINDS, opened
 from datasets.video import Video, VideoDataset
 from teachers.base import Task, Teacher, TeacherError, checked_box
+from teachers.third_party import FAULTS, at_home
 from trainer.evaluate.regions import read_polygons
 from trainer.evaluate.supervised import is_of, left_out, read_run, run_file, run_supervised, write_run
 from trainer.evaluate.tracker_spec import TrackerSpec
@@ -203,10 +204,13 @@ def run_job(job: Job) -> Outcome:
     tracker = _built(job)
     dataset = opened(job.spec, job.exclude)
     try:
-        written, without = (
-            _supervised(tracker, dataset, job) if job.supervised else _once(tracker, dataset[job.video], job)
-        )
-    except Exception as error:  # noqa: BLE001 - any error of a tracker is this video's failure, and is reported
+        with at_home():
+            written, without = (
+                _supervised(tracker, dataset, job)
+                if job.supervised
+                else _once(tracker, dataset[job.video], job)
+            )
+    except FAULTS as error:  # any error of a tracker is this video's failure, and is reported
         return Outcome(f"{type(error).__name__}: {' '.join(str(error).split())}")
     # Again, for another command may have begun to write here since.
     _same_recipe(job.tracker, json.loads(job.recipe), job.folder)

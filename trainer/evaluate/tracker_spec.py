@@ -18,7 +18,7 @@ from typing import Any
 from datasets.errors import DataError
 from datasets.rows import read_bytes
 from datasets.strict_yaml import parse_yaml_file
-from teachers import external, pool, registry
+from teachers import pool, registry
 from teachers.base import Teacher
 from teachers.named_files import content_digest, files_of
 from teachers.options import TeacherConfigError
@@ -77,9 +77,11 @@ class TrackerSpec:
         """All that its boxes depend on beside the video, as JSON; of files and results named there, the content.
 
         Raises:
-            ValueError: If a tracker of a checkout, which has to be set up to know its code, cannot be.
+            ValueError: If a tracker that has to be built to know its version cannot be.
         """
-        version, *beside = (_version(use, options) for use, options in pool.parts(self.use, self.options))
+        version, *beside = (
+            registry.version_of(use, options) for use, options in pool.parts(self.use, self.options)
+        )
         return {
             "use": self.use,
             "options": json.loads(json.dumps(self.options, default=str)),
@@ -87,11 +89,6 @@ class TrackerSpec:
             "beside": dict(zip(self._beside(), beside, strict=True)),
             "files": {str(path): content_digest(path) for path in files_of(self.use, self.options)},
         }
-
-
-def _version(use: str, options: Mapping[str, Any]) -> int:
-    """The version of a teacher's boxes; a checkout's code is known to the teacher alone (`teachers.external`)."""
-    return registry.create(use, options).version if external.is_external(use) else registry.version_of(use)
 
 
 @dataclass(frozen=True)
