@@ -11,7 +11,7 @@ from vot_samples import AWAY, IMAGE, TARGET, Scripted, rotated, write_sequence
 from datasets import open_dataset
 from datasets.errors import DataError
 from trainer.evaluate.regions import polygon, read_polygons
-from trainer.evaluate.supervised import Run, State, read_run, run_file, run_supervised, write_run
+from trainer.evaluate.supervised import Run, State, is_of, read_run, run_file, run_supervised, write_run
 from trainer.evaluate.vot_scores import Fragment, eao, eao_curve, score_sequence
 
 
@@ -31,6 +31,17 @@ def test_a_failure_restarts_the_tracker_five_frames_later(tmp_path):
     assert run.failures == [4, 11, 18]
     assert run.starts == [0, 9, 16]
     assert (run.seconds[[5, 6, 7, 8]] == 0).all()
+
+
+def test_a_region_is_judged_as_its_file_has_it(tmp_path):
+    write_sequence(tmp_path, "s", 2, [[40, 40, 10, 10]] * 2)
+    video = open_dataset(f"vot:{tmp_path}")["s"]
+    truth = read_polygons(tmp_path / "s" / "groundtruth.txt", 2)
+    beside = [30, 40, np.nextafter(np.float32(10), np.float32(11)), 10]  # overlaps by a millionth of a pixel
+    run = run_supervised(Scripted(f1=beside), video, truth, IMAGE)
+    assert run.failures == [1]
+    write_run(run_file(tmp_path, "T", "s"), run)
+    assert is_of(read_run(run_file(tmp_path, "T", "s"), 2), truth, IMAGE)
 
 
 def test_a_rotated_target_starts_the_box_around_it(tmp_path):

@@ -34,6 +34,10 @@ SKIPPED_FRAMES = 5
 """A tracker is started again this many frames after the one where it failed."""
 
 
+DIGITS = 4
+"""Of a region's numbers in a file, after the point."""
+
+
 class State(IntEnum):
     """What a row says where it holds no region; the numbers are VOT's."""
 
@@ -101,7 +105,8 @@ def run_supervised(
             else:
                 answer = tracker.track(image)
             seconds[t] = time.perf_counter() - began
-            region = polygon(checked_box(answer, f"frame {t}"))
+            # As a file holds it: what just overlaps here has to overlap when it is read again.
+            region = polygon(np.round(checked_box(answer, f"frame {t}").astype(np.float64), DIGITS))
             if t == start:
                 rows[t] = State.STARTED
             elif region_overlap(region, truth[t], size) <= 0:
@@ -195,7 +200,7 @@ def _text(row: Row) -> str:
     if isinstance(row, State):
         return str(int(row))
     (x, y), _, (right, bottom), _ = row
-    return f"{x:.4f},{y:.4f},{right - x:.4f},{bottom - y:.4f}"
+    return ",".join(f"{value:.{DIGITS}f}" for value in (x, y, right - x, bottom - y))
 
 
 def _row(line: str, path: Path, number: int) -> Row:
