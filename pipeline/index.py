@@ -25,7 +25,7 @@ from datasets.images import is_jpeg
 from datasets.processes import cores
 from datasets.spec import parse_spec
 from datasets.synthetic import write_synthetic
-from datasets.video import Video
+from datasets.video import Video, VideoDataset
 from pipeline import places
 from pipeline.columns import Column, Form, column_text, read_columns, text_column, write_columns
 from pipeline.executor import executor
@@ -168,13 +168,14 @@ def make_index(params: Params) -> Index:
             f"{len(broken)} of {len(rows)} videos cannot be read",
             f"Mend them, or name them in the file dataset.exclude:\n  {shown.removesuffix('.')}",
         )
+    if params.pack.pixels == "source":
+        _refuse_other_than_jpeg(dataset)
     good = [row for row in rows if not isinstance(row, DataError)]
     return Index.of(params.dataset.spec, [video for video, _ in good], [digest for _, digest in good])
 
 
-def _refuse_other_than_jpeg(params: Params) -> None:
+def _refuse_other_than_jpeg(dataset: VideoDataset) -> None:
     """Here, before hours of tracking, and not in `pack`: a benchmark's images are of one format."""
-    dataset = open_dataset(params.dataset.spec, params.dataset.exclude)
     image = dataset[dataset.names[0]].frames[0]
     with image.open("rb") as file:
         if not is_jpeg(file.read(3)):
@@ -204,8 +205,6 @@ class Command:
             # Here, before hours of tracking, and not when that teacher's turn comes.
             registry.validate(teacher.use, teacher.options)
         index = make_index(params)
-        if params.pack.pixels == "source":
-            _refuse_other_than_jpeg(params)
         index.write(self.out)
         for note in index.notes:
             print(f"note: {note}", file=sys.stderr)

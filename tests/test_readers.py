@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 from itertools import pairwise
 from pathlib import Path
 
@@ -133,6 +134,13 @@ def test_otb_folders_that_are_called_after_their_targets(tmp_path):
     assert list(dataset.names) == ["Human4-2", "Jogging-1", "Jogging-2"]
     first = [dataset[f"Jogging-{number}"].ground_truth[0, 0] for number in (1, 2)]
     assert first[1] == first[0] + 1
+    # Beside a folder that holds both, which comes before them or after them, the copies are read.
+    for other in ("Jogging", "Jogging_old"):
+        shutil.copytree(tmp_path / "Jogging-1", tmp_path / other)
+    (tmp_path / "Jogging" / "groundtruth_rect.1.txt").write_text(rows(3, base=9))
+    dataset = open_dataset(f"otb:{tmp_path}")
+    assert dataset["Jogging-1"].frames[0].parent.parent.name == "Jogging-1"
+    assert dataset["Jogging-1"].ground_truth[0, 0] == first[0]
 
 
 def test_uav123_parts(tmp_path: Path) -> None:
