@@ -3,7 +3,7 @@
 Geometry and filter are those of `datasets.transfer.crop`: corners rounded to whole source pixels, black outside
 the image, PIL's bilinear filter widened when reducing. On the CPU that module's compiled code does the work,
 image by image and to the bit. On other devices `trainer.dense` does it for all images at once, without the
-intermediate rounding to bytes: the difference is at most 1 grey level (docs/benchmarks.md).
+intermediate rounding to bytes: the difference is at most 1 grey level (tests/test_crops.py).
 """
 
 from __future__ import annotations
