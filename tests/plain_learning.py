@@ -5,6 +5,7 @@ import torch
 from learning_runs import CPU
 from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LinearLR
 
+from datasets.transfer.crop import crop_region
 from trainer.crops import crop_batch
 from trainer.curriculum import Curriculum
 from trainer.episodes import load, plan
@@ -72,8 +73,11 @@ class PlainStudent:
         grows = recipe.curriculum and self.role != "following"
         self.curriculum = Curriculum(options.curriculum, windows.length - 1, grows)
         self.episode = -1
-        self.losses = {}
+        self.told = {}
         self.begin()
+
+    def tell(self, name, value):
+        self.told.setdefault(name, []).append(float(value))
 
     def begin(self):
         self.episode += 1
@@ -96,8 +100,24 @@ class PlainStudent:
         self.state = self.network.initial_state(1)
         self.sums = [0.0, 0.0]
 
+    def around(self):
+        """The box that both crops are made around."""
+        return seen_box(self.box, *self.clip.rows.sizes[self.t])
+
+    def hidden(self):
+        """Share of the two crops that show more of their images than is stored."""
+        rows, c = self.clip.rows, self.options.student.context
+        return np.mean(
+            [
+                not crop_region(
+                    self.clip.images[t].numpy(), rows.windows[t], rows.sizes[t], self.around(), 32, c
+                ).inside
+                for t in (self.t - 1, self.t)
+            ]
+        )
+
     def look(self):
-        around = seen_box(self.box, *self.clip.rows.sizes[self.t])
+        around = self.around()
         crops = [
             crop_batch(
                 [self.clip.images[t]],
@@ -128,6 +148,7 @@ class PlainStudent:
         rows = []
         for step, further in zip(noise, noises, strict=True):
             action, value, self.state = self.look()
+            self.tell("incomplete", self.hidden())
             truth = action_between(self.clip.rows.truth[self.t], self.box)
             teacher = action_between(self.clip.rows.target[self.t], self.box)
             sigma = torch.where(action[0] > truth, action[0] - truth, truth - action[0])
@@ -146,6 +167,15 @@ class PlainStudent:
             self.box, r = self.outcome(taken)
             teachers = reward(overlap(self.clip.rows.target[self.t], self.clip.rows.truth[self.t]))
             self.sums = [a + float(b) for a, b in zip(self.sums, (r, teachers), strict=True)]
+            self.tell("overlap", overlap(self.box, self.clip.rows.truth[self.t]))
+            self.tell("reward/teacher", teachers)
+            if self.role == "distilling":
+                self.tell("masked", r < teachers)
+            kind = {"distilling": "imitation", "imitating": "imitation", "autonomous": "autonomous"}.get(
+                self.role
+            )
+            if kind:
+                self.tell(f"reward/{kind}", r)
             ends = self.t >= self.steps
             target = truth if self.role == "imitating" else teacher
             if o.clip_targets:
@@ -183,7 +213,7 @@ class PlainStudent:
         if self.role in ("autonomous", "following") or o.value_students == "all":
             learnt["loss/value"] = found[2]
         for name, loss in learnt.items():
-            self.losses.setdefault(name, []).append(loss.item() / len(rows))
+            self.tell(name, loss.item() / len(rows))
         factors = {
             "loss/imitation": 1.0,
             "loss/policy": o.reinforcement_weight,
@@ -201,6 +231,7 @@ class PlainLearner:
     def __init__(self, windows, options):
         o = options.optimiser
         self.options = options
+        self.norms = []
         self.network = first_student(options)
         self.students = [PlainStudent(self.network, windows, options, s) for s in range(options.students)]
         rate = o.learning_rate * {"students": options.students, "none": 1}[o.scaling]
@@ -223,6 +254,7 @@ class PlainLearner:
         (sum(losses) / len(losses)).backward()
         gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
         norm = float(sum(g.square().sum() for g in gradients)) ** 0.5
+        self.norms.append(norm)
         largest = self.options.optimiser.clip_gradient
         if largest is not None and norm > largest:
             for g in gradients:
@@ -231,10 +263,10 @@ class PlainLearner:
             step.step()
 
     def means(self):
-        """Each loss per step of the students that learn from it."""
-        result = {}
-        for name in ("loss/imitation", "loss/policy", "loss/value"):
-            found = [loss for p in self.students for loss in p.losses.get(name, [])]
-            if found:
-                result[name] = float(np.mean(found))
-        return result
+        """All that `Learner.means` tells: of the students meant, per step or update."""
+        names = {name for p in self.students for name in p.told}
+        result = {
+            name: float(np.mean([v for p in self.students for v in p.told.get(name, [])])) for name in names
+        }
+        horizon = float(np.mean([p.curriculum.horizon for p in self.students]))
+        return {**result, "gradient": float(np.mean(self.norms)), "horizon": horizon}

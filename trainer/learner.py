@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from teachers.gpu.upload import uploaded
 from trainer.average import Average
 from trainer.interactions import Interactions
-from trainer.losses import Segment, losses, mask
+from trainer.losses import Losses, Segment, losses, mask
 from trainer.options import RECIPES, TrainOptions
 from trainer.processes import Processes
 from trainer.student import LSTMState, Student, StudentOutput, diverged
@@ -143,7 +143,7 @@ class Learner:
         # cuDNN's LSTM has a way back in training mode alone; freezing concerns the normalisation.
         self.student.train()
         self.student.backbone.train(self.options.optimiser.batch_norm == "batch")
-        segment = self._interact()
+        segment, overlaps, incomplete = self._interact()
         found = losses(segment, self._distilling, self.options.loss)
         weight = self.options.loss.reinforcement_weight
         own = self.options.loss.value_weight
@@ -166,7 +166,7 @@ class Learner:
         self.updates += 1
         if self._average is not None:
             self._average.add(self.student, self.updates)
-        self._measure(segment, found.imitation, found.policy, found.value, norm)
+        self._measure(segment, found, overlaps, incomplete, norm)
         self._interactions.cut()
         return stop
 
@@ -190,11 +190,10 @@ class Learner:
         device = self._processes.device
         return uploaded(taken.numpy(), device), uploaded(tried.numpy(), device)
 
-    def _interact(self) -> Segment:
+    def _interact(self) -> tuple[Segment, Tensor, Tensor]:
+        """Take the steps of a segment; with it the boxes' overlaps and the share of incomplete crops, (T, S) each."""
         o, now = self.options, self._interactions
         steps: list[tuple[Tensor, ...]] = []
-        self._overlaps: list[Tensor] = []
-        self._incomplete: list[Tensor] = []
         for noise, noises in zip(*self._noise(), strict=True):
             answer = self._answer(*now.crops(), now.memory)
             # On a GPU asking would be to wait; there `means` finds what comes of it.
@@ -226,12 +225,12 @@ class Learner:
                 ends,
                 tried.transpose(0, 1),
                 tried_reward.transpose(0, 1),
+                overlaps,
+                incomplete,
             )
             steps.append(kept)
-            self._overlaps.append(overlaps)
-            self._incomplete.append(incomplete)
-        *stacked, tried, tried_rewards = (torch.stack(parts) for parts in zip(*steps, strict=True))
-        return Segment._make([*stacked, self._bootstrap(), tried, tried_rewards])
+        *stacked, tried, tried_reward, overlaps, incomplete = map(torch.stack, zip(*steps, strict=True))
+        return Segment(*stacked, self._bootstrap(), tried, tried_reward), overlaps, incomplete
 
     def _bootstrap(self) -> Tensor:
         """Values of the states that the segment stops at, (S,), 0 for students that do not need it."""
@@ -255,20 +254,20 @@ class Learner:
 
     @torch.no_grad()
     def _measure(
-        self, segment: Segment, imitation: Tensor, policy: Tensor, value: Tensor, norm: Tensor
+        self, segment: Segment, found: Losses, overlaps: Tensor, incomplete: Tensor, norm: Tensor
     ) -> None:
         own = segment.reward.sum(dim=0)
-        worse = mask(segment, self.options.loss).sum(dim=0)
+        taught = (mask(segment, self.options.loss) * segment.counts).sum(dim=0)
         sums = (
-            imitation[self._imitator_rows].sum(),
-            policy[self._autonomous_rows].sum(),
-            value[self._judged].sum(),
+            found.imitation[self._imitator_rows].sum(),
+            found.policy[self._autonomous_rows].sum(),
+            found.value[self._judged].sum(),
             own[self._imitator_rows].sum(),
             own[self._autonomous_rows].sum(),
             segment.teacher_reward.sum(),
-            torch.stack(self._overlaps).sum(),
-            worse[self._distilling_rows].sum(),
-            torch.stack(self._incomplete).sum(),
+            overlaps.sum(),
+            taught[self._distilling_rows].sum(),
+            incomplete.sum(),
             norm / self._processes.count,
         )
         self.measures += torch.cat([self._counts, torch.stack([s.double() for s in sums]), self._one])
