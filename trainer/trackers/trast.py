@@ -82,9 +82,7 @@ class TrastTracker(Choices):
             self._teacher_box = found[self._name]
             if own.value < judged[0].value:
                 chosen = self._name
-        self._before, self._box = (
-            image,
-            own.box if chosen == STUDENT else self._inference.clipped(boxes[chosen], image),
-        )
+        self._before = image
+        self._box = own.box if chosen == STUDENT else self._inference.clipped(boxes[chosen], image)
         self.choices.append(Choice(chosen, values, boxes))
         return self._box
