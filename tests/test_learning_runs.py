@@ -68,6 +68,21 @@ def test_a_run_whose_time_is_over_before_a_validation_says_so(sample, tmp_path, 
     )
 
 
+@pytest.mark.parametrize("updates", [1, 100])
+def test_a_run_without_further_updates_has_best_weights(sample, tmp_path, updates):
+    """Whose time was over with its last update, or who is asked for no more than it has made."""
+    options = run_options(
+        optimiser=OptimiserOptions(updates=updates, minutes=0), validation=ValidationOptions(share=0.4)
+    )
+    outcome = train([sample], tmp_path, options)
+    if updates > 1:
+        assert outcome.ending == "minutes" and outcome.best is None
+        outcome = train([sample], tmp_path, TrainOptions(optimiser=OptimiserOptions(updates=1)), resume=True)
+    assert outcome.ending == "updates" and outcome.best is not None and outcome.best_update == 1
+    assert same(weights(tmp_path, BEST), weights(tmp_path))
+    assert train([sample], tmp_path, TrainOptions(), resume=True) == outcome
+
+
 def test_time_ends_a_run(sample, tmp_path):
     options = run_options(optimiser=OptimiserOptions(updates=10**6, minutes=1e-4))
     assert train([sample], tmp_path / "a", options).ending == "minutes"

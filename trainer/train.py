@@ -222,17 +222,15 @@ class _Run:
             while ending is None:
                 over = o.optimiser.minutes is not None and time.monotonic() - began > o.optimiser.minutes * 60
                 stop = learner.update(bool(caught) or over)
-                if stop:
-                    ending = "interrupted" if self._processes.any(bool(caught)) else "minutes"
-                elif learner.updates >= o.optimiser.updates:
+                if learner.updates >= o.optimiser.updates:
                     ending = "updates"
+                elif stop:
+                    ending = "interrupted" if self._processes.any(bool(caught)) else "minutes"
                 self._report.advance(learner.updates)
                 if learner.updates % o.log.every == 0 or ending == "updates":
                     self._write(learner.means())
-                # A run too short for a validation has one at its end, so that it leaves best weights.
-                short = ending == "updates" and self._standing.best is None
                 first = False
-                if len(self._held_out) and (learner.updates % o.validation.every == 0 or short):
+                if len(self._held_out) and learner.updates % o.validation.every == 0:
                     first = self._standing.best is None
                     self._validate()
                     if self._out_of_patience():
@@ -240,6 +238,10 @@ class _Run:
                 # With best weights alone a folder could neither go on nor begin anew.
                 if ending or first or learner.updates % o.log.checkpoint == 0:
                     self._save()
+            # A run too short for a validation has one at its end, so that it leaves best weights.
+            if ending == "updates" and len(self._held_out) and self._standing.best is None:
+                self._validate()
+                self._save()
         outcome = Outcome(ending, learner.updates, self._standing.best, self._standing.best_update)
         self._report.end(_told(outcome, o, len(self._held_out)))
         return outcome
