@@ -240,6 +240,11 @@ def test_trackers_ini_runs_anywhere(tmp_path, monkeypatch):
     assert ini["tras"]["command"].startswith(f"{sys.executable} -m trainer.evaluate.vot_entry serve ")
     assert str(description) in ini["tras"]["command"]
     assert read_description(description).options == {"weights": str(tmp_path / "w")}
+    (tmp_path / "kcf").mkdir()  # as of results
+    (beside,) = parse_trackers(("trast",), Defaults(weights=Path("w"), teachers=("kcf",)))
+    write_trackers_ini(tmp_path / "work space", [beside])
+    told = read_description(description.with_name("trast.json"))
+    assert told.options == {**read_description(description).options, "teacher": {"kcf": {"use": "kcf"}}}
     description.write_text("{}")
     with pytest.raises(DataError, match="Write it with"):
         read_description(description)

@@ -180,8 +180,8 @@ def _absolute(options: Mapping[str, Any]) -> dict[str, Any]:
     def resolved(value: Any) -> Any:  # noqa: ANN401 - YAML
         if isinstance(value, str) and Path(value).exists():
             return str(Path(value).resolve())
-        if isinstance(value, Mapping):
-            return {key: resolved(inner) for key, inner in value.items()}
+        if isinstance(value, Mapping):  # a teacher's name stays one, even where a folder is called the same
+            return {key: inner if key == "use" else resolved(inner) for key, inner in value.items()}
         return [resolved(inner) for inner in value] if isinstance(value, list) else value
 
     return {key: resolved(value) for key, value in options.items()}
