@@ -187,6 +187,20 @@ def test_two_processes_of_which_one_is_interrupted_go_on_to_the_same_bits(sample
             assert line[name] == pytest.approx(expected[name], rel=1e-9), name
 
 
+def test_processes_that_read_different_checkpoints_do_not_go_on_together(sample, tmp_path):
+    """As where each machine has a folder of its own, of which only the first one's was written to since."""
+    options = run_options(optimiser=OptimiserOptions(updates=1), validation=ValidationOptions(share=0.0))
+    train([sample], tmp_path / "1", options)
+    shutil.copytree(tmp_path / "1", tmp_path / "0")
+    train([sample], tmp_path / "0", TrainOptions(optimiser=OptimiserOptions(updates=2)), resume=True)
+    before = (tmp_path / "0" / "last.pt").read_bytes()
+    line = f"exec {sys.executable} -m trainer --data {sample} --out {tmp_path}/$RANK --resume 2>&1"
+    said = in_two_processes(["sh", "-c", line], 2)
+    for rank, told in enumerate(said):
+        assert f"different checkpoints, process {rank} that of update {2 - rank}" in " ".join(told.split())
+    assert (tmp_path / "0" / "last.pt").read_bytes() == before
+
+
 def history(folder):
     """What a run wrote down, line by line."""
     return [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]

@@ -213,8 +213,8 @@ class Interactions:
     def _finish(self, rows: list[int], ended: Tensor) -> None:
         """Let those who are at their end, bool (S,), begin anew.
 
-        How long the new episodes are hangs on what was gained in the old ones, which a GPU may not know yet. They
-        last a step at least: that is when `_settle` asks.
+        How long the new episodes are depends on what was gained in the old ones, which a GPU may not know yet. They
+        last a step at least, and before that step ends `_settle` asks.
         """
         self._finished = _Finished(rows, *_on_its_way(self._gained))
         for s in rows:
