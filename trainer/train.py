@@ -201,8 +201,12 @@ class _Run:
         # Of an unshared or slow file system they would learn together from different weights, and nothing would tell.
         updates = self._learner.updates
         if processes.any(processes.agree(updates) != updates):
-            problem = f"the processes read different checkpoints, process {processes.rank} that of update {updates}"
-            raise DataError(out / NAME, problem, "See that all read one folder, and that no other run writes there")
+            problem = (
+                f"the processes read different checkpoints, process {processes.rank} that of update {updates}"
+            )
+            raise DataError(
+                out / NAME, problem, "See that all read one folder, and that no other run writes there"
+            )
         if processes.first:
             stack.enter_context(claimed(out))
             write_options(out / OPTIONS, options, sets)
