@@ -94,10 +94,7 @@ class Learner:
         ]
         self._judging = torch.tensor(judges, device=device)
         # Rows, because to choose by a mask is to wait until a GPU has counted it.
-        self._judged, self._imitator_rows, self._autonomous_rows, self._distilling_rows = (
-            whose.nonzero().flatten()
-            for whose in (self._judging, self._imitators, self._autonomous, self._distilling)
-        )
+        self._judged = self._judging.nonzero().flatten()
         counts = [
             float(options.segment * each)
             for each in (
@@ -144,17 +141,17 @@ class Learner:
         self.student.train()
         self.student.backbone.train(self.options.optimiser.batch_norm == "batch")
         segment, overlaps, incomplete = self._interact()
-        found = losses(segment, self._distilling, self.options.loss)
-        weight = self.options.loss.reinforcement_weight
-        own = self.options.loss.value_weight
-        value = (weight if own is None else own) * found.value
-        parts = (
-            (self._imitators, found.imitation),
-            (self._autonomous, weight * found.policy),
-            (self._judging, value),
+        o = self.options.loss
+        whose = self._imitators, self._autonomous, self._judging
+        learnt = Losses(
+            *(
+                torch.where(own, loss, torch.zeros_like(loss))
+                for own, loss in zip(whose, losses(segment, self._distilling, o), strict=True)
+            )
         )
-        each = torch.stack([torch.where(whose, loss, torch.zeros_like(loss)) for whose, loss in parts])
-        total = each.sum() / self.options.students
+        value_weight = o.reinforcement_weight if o.value_weight is None else o.value_weight
+        weighted = learnt.imitation, o.reinforcement_weight * learnt.policy, value_weight * learnt.value
+        total = torch.stack(weighted).sum() / self.options.students
         self.optimiser.zero_grad(set_to_none=False)
         total.backward()  # type: ignore[no-untyped-call]  # PyTorch's own
         stop = self._processes.sum_gradients(self.student.parameters(), stop)
@@ -166,7 +163,7 @@ class Learner:
         self.updates += 1
         if self._average is not None:
             self._average.add(self.student, self.updates)
-        self._measure(segment, found, overlaps, incomplete, norm)
+        self._measure(segment, learnt, overlaps, incomplete, norm)
         self._interactions.cut()
         return stop
 
@@ -230,7 +227,8 @@ class Learner:
             )
             steps.append(kept)
         *stacked, tried, tried_reward, overlaps, incomplete = map(torch.stack, zip(*steps, strict=True))
-        return Segment(*stacked, self._bootstrap(), tried, tried_reward), overlaps, incomplete
+        segment = Segment._make([*stacked, self._bootstrap(), tried, tried_reward])
+        return segment, overlaps, incomplete
 
     def _bootstrap(self) -> Tensor:
         """Values of the states that the segment stops at, (S,), 0 for students that do not need it."""
@@ -254,19 +252,16 @@ class Learner:
 
     @torch.no_grad()
     def _measure(
-        self, segment: Segment, found: Losses, overlaps: Tensor, incomplete: Tensor, norm: Tensor
+        self, segment: Segment, learnt: Losses, overlaps: Tensor, incomplete: Tensor, norm: Tensor
     ) -> None:
-        own = segment.reward.sum(dim=0)
-        taught = (mask(segment, self.options.loss) * segment.counts).sum(dim=0)
+        taught = mask(segment, self.options.loss) * segment.counts
         sums = (
-            found.imitation[self._imitator_rows].sum(),
-            found.policy[self._autonomous_rows].sum(),
-            found.value[self._judged].sum(),
-            own[self._imitator_rows].sum(),
-            own[self._autonomous_rows].sum(),
+            *(loss.sum() for loss in learnt),
+            (segment.reward * self._imitators).sum(),
+            (segment.reward * self._autonomous).sum(),
             segment.teacher_reward.sum(),
             overlaps.sum(),
-            taught[self._distilling_rows].sum(),
+            (taught * self._distilling).sum(),
             incomplete.sum(),
             norm / self._processes.count,
         )

@@ -155,7 +155,7 @@ class OptimiserOptions:
     clip_gradient: float | None = None
     """Largest norm of the gradient."""
     batch_norm: Literal["frozen", "batch"] = "frozen"
-    """ResNet-18's normalisation: the statistics it came with, or each batch's own, which is of one process's students."""
+    """ResNet-18's normalisation: the statistics it came with, or each batch's own (of one process's students)."""
 
 
 @dataclass(frozen=True)
