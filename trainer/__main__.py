@@ -50,7 +50,7 @@ class Train:
     options: Annotated[TrainOptions, tyro.conf.arg(name="")] = field(default_factory=TrainOptions)
 
     def run(self) -> int:
-        """Train; 0, or 130 after Ctrl-C."""
+        """Train; 0, or 130 where Ctrl-C ended the run before its last update."""
         # The command line itself, because its values do not tell a default that was asked for from one that was not.
         outcome = train(self.data, self.out, self.options, self.resume, _named(sys.argv[1:]))
         if self.json and os.environ.get("RANK", "0") == "0":  # torchrun's other processes say the same
