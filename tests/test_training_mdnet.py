@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from torch.nn import functional
 
 from datasets.boxes import overlap
 from datasets.command_line import run_only_command
@@ -33,7 +32,7 @@ from teachers.training.mdnet_domains import (
     order,
 )
 from teachers.training.mdnet_network import GAIN, SCALE, MultiDomain, Ridge
-from teachers.training.mdnet_pool import trainable_pool
+from teachers.training.mdnet_pool import by_operators, trainable_pool
 
 TINY = Widths(8, 8, 16, 16, 16)
 
@@ -58,11 +57,17 @@ def test_the_gradient_of_the_pool_is_pytorchs(size):
     x = (torch.randn(3, 5, 9, 12, generator=g) * size).requires_grad_()
     by = torch.randn(3, 5, 4, 5, generator=g)
     (found,) = torch.autograd.grad((trainable_pool(x) * by).sum(), x)
-    plain = functional.max_pool2d(
-        functional.local_response_norm(functional.relu(x), 2, 1e-4, 0.75, 1.0), 3, 2
-    )
-    (wanted,) = torch.autograd.grad((plain * by).sum(), x)
+    (wanted,) = torch.autograd.grad((by_operators(x) * by).sum(), x)
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_the_pool_has_a_gradient_on_other_devices_too():
+    """PyTorch's device without memory stands for a GPU: what the tracker's pool does there cannot be learnt through."""
+    x = torch.empty(2, 5, 9, 12, device="meta", requires_grad=True)
+    pooled = trainable_pool(x)
+    assert pooled.shape == (2, 5, 4, 5)
+    pooled.sum().backward()
+    assert x.grad is not None
 
 
 def test_a_minibatch_is_a_function_of_seed_and_iteration(domains):

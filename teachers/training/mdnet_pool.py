@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from datasets.compiled import compiled
-from teachers.mdnet.normalised_pool import ALPHA, normalised_pool
+from teachers.mdnet.normalised_pool import ALPHA, BETA, K, normalised_pool
 
 
 def trainable_pool(x: Tensor) -> Tensor:
@@ -28,9 +29,14 @@ def trainable_pool(x: Tensor) -> Tensor:
         float32 (N, C, (H - 3) // 2 + 1, (W - 3) // 2 + 1).
     """
     if x.device.type != "cpu":
-        return normalised_pool(x)  # made of PyTorch's own operators there
+        return by_operators(x)
     pooled: Tensor = _Pool.apply(x)  # type: ignore[no-untyped-call]  # torch's own lack
     return pooled
+
+
+def by_operators(x: Tensor) -> Tensor:
+    """The same by PyTorch's operators, none of which works in place: those of `normalised_pool` have no gradient."""
+    return functional.max_pool2d(functional.local_response_norm(functional.relu(x), 2, ALPHA, BETA, K), 3, 2)
 
 
 class _Pool(torch.autograd.Function):
