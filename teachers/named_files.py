@@ -47,7 +47,7 @@ def _named(value: Any) -> Iterator[Path]:  # noqa: ANN401 - YAML
         yield path
     elif isinstance(value, Mapping):
         if "results" in value and "tracker" in value:
-            root = Path(str(value["results"]))
+            root = Path(os.path.expanduser(str(value["results"])))  # noqa: PTH111
             tracker = root / str(value["tracker"])
             yield tracker if tracker.is_dir() else root
         for inner in value.values():

@@ -80,6 +80,15 @@ def test_recordings_count_where_a_string_says_their_kind(tmp_path):
     assert spec.recipe() != before
 
 
+def test_recordings_in_the_home_folder_count(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_results(tmp_path / "results", "ECO", "v", [[1, 2, 3, 4]])
+    spec = TrackerSpec("E", "recorded", {"results": "~/results", "tracker": "ECO"})
+    before = spec.recipe()
+    write_results(tmp_path / "results", "ECO", "v", [[1, 2, 3, 5]])
+    assert spec.recipe() != before
+
+
 def test_checkpoints_that_are_found_without_being_named_count(tmp_path, monkeypatch):
     monkeypatch.setenv("TEACHER_WEIGHTS", str(tmp_path))
     file = tmp_path / "siamrpn_alex_dwxcorr.pth"
