@@ -205,3 +205,14 @@ def test_an_error_in_one_slot_stays_there(slim):
     boxes = batch.step({0: frames[1][..., :2], 1: frames[1]})
     assert isinstance(boxes[0], Exception)
     assert is_valid(boxes[1])
+
+
+def test_an_error_of_slots_stepped_together_fails_none_of_them_without_a_trial(slim):
+    """An answer is taken for a video's own fault; what is raised has the caller try each video by itself."""
+    frames = video(0, 2)
+    batch = MdnetBatch(slim, slots=2)
+    batch.together = True
+    for slot in range(2):
+        batch.start(slot, frames[0], TARGET, Task("v", 2))
+    with pytest.raises(cv2.error):
+        batch.step({0: frames[1][..., :2], 1: frames[1]})

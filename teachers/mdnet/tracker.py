@@ -155,14 +155,15 @@ class MdnetBatch:
 
     @torch.inference_mode()
     def step(self, images: Mapping[int, Image | Tensor]) -> dict[int, Box | Exception]:
-        """Track the next frame of each slot given."""
-        groups = [list(images)] if self.together else [[slot] for slot in images]
+        """Track the next frame of each slot given; of slots stepped together nobody knows whose fault an error is."""
+        if self.together:
+            return dict(self._step(list(images), list(images.values())))
         boxes: dict[int, Box | Exception] = {}
-        for group in groups:
+        for slot, image in images.items():
             try:
-                boxes.update(self._step(group, [images[slot] for slot in group]))
-            except Exception as error:  # noqa: BLE001 - handed to the caller, who fails these slots' videos
-                boxes.update(dict.fromkeys(group, error))
+                boxes.update(self._step([slot], [image]))
+            except Exception as error:  # noqa: BLE001 - handed to the caller, who fails this slot's video
+                boxes[slot] = error
         return boxes
 
     def release(self, slot: int) -> None:
