@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from datasets.compiled import compiled
 
 Floats = NDArray[np.float32]
-Doubles = NDArray[np.float64]
 
 _BICUBIC = -0.75
 

@@ -21,7 +21,6 @@ from teachers.eco.scale_filter import ScaleFilter
 from teachers.eco.window import search_window
 from teachers.features.colours import ColourTable
 
-Floats = NDArray[np.float32]
 Levels = NDArray[np.uint8]
 
 KEPT = (3, 10)

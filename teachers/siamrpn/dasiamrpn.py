@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch.nn.functional as F  # noqa: N812 - the field's own name for it
 from torch import Tensor, nn
 
+from teachers.siamrpn.anchors import RATIOS
 from teachers.siamrpn.backbones.alexnet import WIDTHS, trunk
 
 if TYPE_CHECKING:
@@ -39,19 +40,17 @@ class DaSiamRPN(nn.Module):
     Args:
         width: Factor on the trunk's channels.
         features: Channels of the correlation.
-        anchors: Anchors per cell.
     """
 
-    def __init__(self, width: int = 1, features: int = 256, anchors: int = 5) -> None:
+    def __init__(self, width: int = 1, features: int = 256) -> None:
         super().__init__()
         widths = [channels * width for channels in WIDTHS]
-        self.anchors = anchors
         self.featureExtract = trunk(widths)
-        self.conv_r1 = nn.Conv2d(widths[-1], features * 4 * anchors, 3)
+        self.conv_r1 = nn.Conv2d(widths[-1], features * 4 * len(RATIOS), 3)
         self.conv_r2 = nn.Conv2d(widths[-1], features, 3)
-        self.conv_cls1 = nn.Conv2d(widths[-1], features * 2 * anchors, 3)
+        self.conv_cls1 = nn.Conv2d(widths[-1], features * 2 * len(RATIOS), 3)
         self.conv_cls2 = nn.Conv2d(widths[-1], features, 3)
-        self.regress_adjust = nn.Conv2d(4 * anchors, 4 * anchors, 1)
+        self.regress_adjust = nn.Conv2d(4 * len(RATIOS), 4 * len(RATIOS), 1)
 
     def template(self, exemplar: Tensor) -> Kernels:
         """(N, 3, 127, 127) to kernels (N, 2 A, C, 4, 4) and (N, 4 A, C, 4, 4)."""
@@ -59,8 +58,8 @@ class DaSiamRPN(nn.Module):
         classes, boxes = self.conv_cls1(z), self.conv_r1(z)
         n, k = len(z), classes.shape[-1]
         return (
-            classes.reshape(n, 2 * self.anchors, -1, k, k),
-            boxes.reshape(n, 4 * self.anchors, -1, k, k),
+            classes.reshape(n, 2 * len(RATIOS), -1, k, k),
+            boxes.reshape(n, 4 * len(RATIOS), -1, k, k),
         )
 
     def forward(self, search: Tensor, kernels: Kernels) -> tuple[Tensor, Tensor]:

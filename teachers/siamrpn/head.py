@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the field's own name for it
 from torch import Tensor, nn
 
+from teachers.siamrpn.anchors import RATIOS
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -72,13 +74,12 @@ class DepthwiseRPN(nn.Module):
 
     Args:
         inputs: Channels of the features, and of the correlation.
-        anchors: Anchors per cell.
     """
 
-    def __init__(self, inputs: int = 256, anchors: int = 5) -> None:
+    def __init__(self, inputs: int = 256) -> None:
         super().__init__()
-        self.cls = DepthwiseXCorr(inputs, inputs, 2 * anchors)
-        self.loc = DepthwiseXCorr(inputs, inputs, 4 * anchors)
+        self.cls = DepthwiseXCorr(inputs, inputs, 2 * len(RATIOS))
+        self.loc = DepthwiseXCorr(inputs, inputs, 4 * len(RATIOS))
 
     def kernels(self, levels: Sequence[Tensor]) -> Kernels:
         """The exemplar's features, one level, to its two kernels."""
@@ -97,14 +98,13 @@ class MultiRPN(nn.Module):
     Args:
         inputs: Channels, one number per level.
         weighted: Average with learned weights (a softmax of `cls_weight` and `loc_weight`) instead of equal ones.
-        anchors: Anchors per cell.
     """
 
-    def __init__(self, inputs: Sequence[int], weighted: bool, anchors: int = 5) -> None:
+    def __init__(self, inputs: Sequence[int], weighted: bool) -> None:
         super().__init__()
         self._names = [f"rpn{number}" for number in range(2, 2 + len(inputs))]
         for name, channels in zip(self._names, inputs, strict=True):
-            self.add_module(name, DepthwiseRPN(channels, anchors))
+            self.add_module(name, DepthwiseRPN(channels))
         self.weighted = weighted
         if weighted:
             self.cls_weight = nn.Parameter(torch.ones(len(inputs)))

@@ -55,9 +55,7 @@ class Poses:
         return np.concatenate([linear, self.centre[moment][:, None]], axis=1)
 
 
-def drawn_poses(
-    rng: np.random.Generator, length: int, centre: Track, size: float, change: float, steadiness: float = 1.0
-) -> Poses:
+def drawn_poses(rng: np.random.Generator, length: int, centre: Track, size: float, change: float) -> Poses:
     """Draw how a thing changes.
 
     Args:
@@ -66,7 +64,6 @@ def drawn_poses(
         centre: (length, 2).
         size: Pixels per local unit, about.
         change: 0 keeps its form, 1 changes it as much as anything does.
-        steadiness: Factor on rotations.
     """
     turning = 1.2 if rng.random() < 0.1 else 0.3
     start = rng.uniform(-np.pi, np.pi) if rng.random() < 0.15 else rng.normal(0, 0.12)
@@ -78,7 +75,7 @@ def drawn_poses(
     return Poses(
         centre,
         size * np.exp(varied(rng, length, 0.25 * change)),
-        steadiness * (start + varied(rng, length, turning * change)),
+        start + varied(rng, length, turning * change),
         rng.normal(0, 0.15) + varied(rng, length, 0.12 * change),
         varied(rng, length, 0.15 * change),
         np.stack([varied(rng, length, 0.3 + 0.5 * change) for _ in range(8)], axis=-1),

@@ -24,6 +24,7 @@ SURFACES = 40
 """In one bank."""
 
 _SHAPE = (SIDE, SIDE)
+_ZOOM = 0.25, 1.6
 
 
 def colours(rng: np.random.Generator, size: int = 5) -> Colours:
@@ -147,12 +148,10 @@ def recolouring(rng: np.random.Generator, strength: float = 1.0) -> Image:
     return np.clip(table, 0, 255).astype(np.uint8)[None]
 
 
-def piece(
-    rng: np.random.Generator, surfaces: tuple[Image, ...], side: int, zoom: tuple[float, float] = (0.25, 1.6)
-) -> Image:
+def piece(rng: np.random.Generator, surfaces: tuple[Image, ...], side: int) -> Image:
     """A turned, scaled and recoloured square piece of some surface, uint8 (side, side, 3)."""
     surface = surfaces[rng.integers(len(surfaces))]
-    scale = float(np.exp(rng.uniform(*np.log(zoom))))
+    scale = float(np.exp(rng.uniform(*np.log(_ZOOM))))
     turn = rng.uniform(0, 2 * np.pi)
     c, s = np.cos(turn) / scale, np.sin(turn) / scale
     linear = np.array([[c, -s], [s, c]])
