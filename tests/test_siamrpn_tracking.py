@@ -175,7 +175,14 @@ def test_only_the_broken_video_fails():
 
 @pytest.mark.parametrize(
     "box",
-    [(-30, -20, 60, 50), (300, 220, 60, 50), (0, 0, 320, 240), (-900, -900, 2500, 2500), (5, 5, 0.5, 0.5)],
+    [
+        (-30, -20, 60, 50),
+        (300, 220, 60, 50),
+        (0, 0, 320, 240),
+        (-900, -900, 2500, 2500),
+        (5, 5, 0.5, 0.5),
+        (5, 5, 0.001, 0.001),
+    ],
 )
 def test_boxes_at_the_border_are_tracked(box: tuple[float, ...]):
     shared = small_tracker()

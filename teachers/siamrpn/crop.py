@@ -73,7 +73,8 @@ def context_side(width: float, height: float) -> float:
 
 
 def window_at(centre: tuple[float, float], side: int, rounding: Rounding = "up") -> Window:
-    """The window of that side around a centre (x, y)."""
+    """The window of that side around a centre (x, y); of a target far smaller than a pixel, that pixel."""
+    side = max(side, 1)
     half = (side + 1) / 2
     corner = [c - half for c in centre]
     x, y = (math.floor(c + 0.5) if rounding == "up" else round(c) for c in corner)
