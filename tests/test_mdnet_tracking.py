@@ -184,9 +184,17 @@ def test_targets_at_the_border_are_tracked(slim, box):
         assert is_valid(teacher.track(frame))
 
 
-@pytest.mark.parametrize("box", [(50, 50, 3, 3), (-400, -400, 50, 50), (0, 0, 2000, 2000)])
-def test_targets_without_samples_are_refused(slim, box):
-    with pytest.raises(TeacherError, match="video v: MDNet finds"):
+@pytest.mark.parametrize(
+    ("box", "problem"),
+    [
+        ((50, 50, 3, 3), "MDNet finds"),
+        ((0, 0, 2000, 2000), "MDNet finds"),
+        ((-400, -400, 50, 50), "mdnet .* outside the image; are its pixels counted from 0"),
+        ((np.nan, 50, 40, 40), "mdnet .* not a box with a width and a height"),
+    ],
+)
+def test_targets_without_samples_are_refused(slim, box, problem):
+    with pytest.raises(TeacherError, match=f"video v: {problem}"):
         Mdnet(slim).start(video(0, 1)[0], np.array(box, np.float32), Task("v", 1))
 
 

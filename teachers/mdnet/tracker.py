@@ -30,6 +30,7 @@ from teachers.mdnet.sampling import MARGIN, Sampler
 from teachers.mdnet.track import LONG, SHORT, Track
 from teachers.mdnet.training import Examples, train
 from teachers.options import TeacherConfigError
+from teachers.target import checked_target
 
 SLIM_WEIGHTS = Path(__file__).with_name("slim.safetensors")
 """Those that come with the project; slim.json says how `python -m teachers.training.mdnet` made them."""
@@ -119,12 +120,14 @@ class MdnetBatch:
         """Begin a video in a free slot: draw samples, train its classifier and its regressor.
 
         Raises:
-            TeacherError: If the target or the image is too small to draw samples from.
+            TeacherError: If the box is not valid or lies outside the image, or the target or the image is too small to
+                draw samples from.
         """
         where = f"video {task.name}"
         prepared = self._prepared(image)
-        border = 2 if isinstance(prepared, Tensor) else 0
-        height, width = (int(n) - border for n in prepared.shape[:2])
+        pixels = prepared[1:-1, 1:-1] if isinstance(prepared, Tensor) else prepared
+        checked_target(pixels, box, task, "mdnet")
+        height, width = pixels.shape[:2]
         if min(height, width) <= 2 * MARGIN:
             raise TeacherError(f"{where}: an image of {width} x {height} is too small for MDNet's samples")
         memories = self._memories[slot]
