@@ -201,8 +201,17 @@ def test_targets_without_samples_are_refused(slim, box, problem):
 def test_images_without_room_for_samples_are_refused(slim):
     with pytest.raises(TeacherError, match="30 x 16 is too small"):
         Mdnet(slim).start(np.zeros((16, 30, 3), np.uint8), np.array([2, 2, 9, 9], np.float32), Task("v", 1))
-    with pytest.raises(TeacherError, match="needs the images"):
-        Mdnet(slim).start(None, TARGET, Task("v", 1))
+
+
+def test_other_than_colour_images_are_refused(slim):
+    teacher, (first, second) = Mdnet(slim), video(0, 2)
+    with pytest.raises(ValueError, match="video v: mdnet needs images"):
+        teacher.start(None, TARGET, Task("v", 2))
+    with pytest.raises(ValueError, match=r"mdnet needs colour images, .* not uint8 \(\d+, \d+\)"):
+        teacher.start(first[..., 0], TARGET, Task("v", 2))
+    teacher.start(first, TARGET, Task("v", 2))
+    with pytest.raises(ValueError, match="mdnet needs colour images"):
+        teacher.track(second[..., 0])
 
 
 def test_an_error_in_one_slot_stays_there(slim):

@@ -214,6 +214,21 @@ def test_a_box_without_a_pixel_is_refused(box: tuple[float, ...], problem: str):
         SiamRPNBatch(shared, 2).start(0, FRAMES[0], given, Task("odd-name", 2))
 
 
+def test_other_than_colour_images_are_refused():
+    teacher = SiamRPNTeacher(small_tracker())
+    with pytest.raises(ValueError, match=f"video {TASK.name}: siamrpn needs images"):
+        teacher.start(None, BOXES[0], TASK)
+    with pytest.raises(ValueError, match=r"siamrpn needs colour images, .* not uint8 \(\d+, \d+\)"):
+        teacher.start(FRAMES[0][..., 0], BOXES[0], TASK)
+    teacher.start(FRAMES[0], BOXES[0], TASK)
+    with pytest.raises(ValueError, match="siamrpn needs colour images"):
+        teacher.track(FRAMES[1][..., 0])
+    with pytest.raises(ValueError, match="siamrpn needs colour images"):
+        teacher.start(FRAMES[0][..., 0], BOXES[0], TASK)
+    with pytest.raises(TeacherError, match="before start"):
+        teacher.track(FRAMES[1])
+
+
 def test_the_first_centre_and_the_small_target_follow_the_tuning():
     box = np.array([100, 100, 15, 15], np.float32)
     centres = [small_tracker(start=start).begin(FRAMES[0], box).centre for start in ("centre", "pysot-init")]

@@ -30,7 +30,7 @@ from teachers.mdnet.sampling import MARGIN, Sampler
 from teachers.mdnet.track import LONG, SHORT, Track
 from teachers.mdnet.training import Examples, train
 from teachers.options import TeacherConfigError
-from teachers.target import checked_target
+from teachers.target import checked_target, colour
 
 SLIM_WEIGHTS = Path(__file__).with_name("slim.safetensors")
 """Those that come with the project; slim.json says how `python -m teachers.training.mdnet` made them."""
@@ -291,15 +291,11 @@ class Mdnet:
 
     def start(self, image: Image | None, box: Box, task: Task) -> Box:
         """Learn the target of a new video from frame 0; it costs as much as ten to twenty frames."""
-        if image is None:
-            raise TeacherError(f"video {task.name}: MDNet needs the images")
-        return self._batch.start(0, image, box, task)
+        return self._batch.start(0, colour(image, f"video {task.name}: mdnet"), box, task)
 
     def track(self, image: Image | None) -> Box:
         """Return the box in the next frame, bounding-box regression included."""
-        if image is None:
-            raise TeacherError("MDNet needs the images")
-        box = self._batch.step({0: image})[0]
+        box = self._batch.step({0: colour(image, "mdnet")})[0]
         if isinstance(box, Exception):
             raise box
         return box

@@ -13,7 +13,7 @@ from teachers.gpu.upload import room
 from teachers.inference.acceleration import accelerate
 from teachers.inference.folding import fold
 from teachers.siamrpn.tracker import State, Tracker
-from teachers.target import checked_target
+from teachers.target import checked_target, colour
 from teachers.weights import fit, load_state
 
 if TYPE_CHECKING:
@@ -124,17 +124,17 @@ class SiamRPNTeacher:
 
     def start(self, image: Image | None, box: Box, task: Task) -> Box:
         """Learn the target of a new video, see `Teacher.start`."""
-        if image is None:
-            raise TeacherError(f"video {task.name}: SiamRPN needs images")
-        checked_target(image, box, task, "siamrpn")
-        self._state = self._tracker.begin(image, box)
+        self._state = None
+        frame = colour(image, f"video {task.name}: siamrpn")
+        checked_target(frame, box, task, "siamrpn")
+        self._state = self._tracker.begin(frame, box)
         return self._state.box
 
     def track(self, image: Image | None) -> Box:
         """Return the box in the next frame."""
-        if image is None or self._state is None:
-            raise TeacherError("SiamRPN needs an image, and a video that was started")
-        (state,) = self._tracker.step([self._state], [image])
+        if self._state is None:
+            raise TeacherError("siamrpn: track() before start()")
+        (state,) = self._tracker.step([self._state], [colour(image, "siamrpn")])
         if isinstance(state, TeacherError):
             raise state
         self._state = state
