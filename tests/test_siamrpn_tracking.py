@@ -162,7 +162,7 @@ def test_only_the_broken_video_fails():
     assert "no finite proposal" in str(answers[0])
     checked_box(answers[1], "slot 1")
     teacher = SiamRPNTeacher(shared)
-    with pytest.raises(TeacherError, match="started"):
+    with pytest.raises(TeacherError, match="before start"):
         teacher.track(FRAMES[0])
     with pytest.raises(ValueError, match="no slot 2"):
         batch.start(2, FRAMES[0], BOXES[0], TASK)
