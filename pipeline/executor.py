@@ -27,7 +27,7 @@ AHEAD = 4
 """Items handed to the cluster for each thread: the next one is there when a worker gets free."""
 
 MINIMUM_AHEAD = 64
-"""Items handed out before the first worker of a job queue has reported."""
+"""Items handed out at least: those that the first workers of a job queue find when they report."""
 
 ATTEMPTS = 4
 """Processes that an item may kill, all alone on the cluster, before it is given up: memory may have been short."""
@@ -89,7 +89,7 @@ def executor(
     Args:
         params: The section `executor` of params.yaml.
         tasks: How many items there will be, where known: no more processes than items are started, and none
-            for a single one.
+            for a single one. Where there are none, no cluster is asked for anything.
         threads: Items that a local process works on at once, each in a thread of its own. Workers elsewhere have
             as many as they were started with.
         apart: Whether there has to be a process, even for a single item.
@@ -99,11 +99,12 @@ def executor(
     """
     if params.scheduler is None and params.job_queue is None:
         workers = min(params.workers or cores(), -(-tasks // threads) if tasks is not None else 2**31)
-        if workers <= 1 and not apart:
-            yield _here
-            return
+        nearby = workers <= 1 and not apart
     else:
-        workers = 0
+        workers, nearby = 0, False
+    if nearby or tasks == 0:
+        yield _here
+        return
     with ExitStack() as stack:
         yield partial(_on, _client(params, max(workers, 1), threads, stack))
 
@@ -136,50 +137,54 @@ def _on(
     """Run everything on a Dask cluster, with few items under way at once: memory stays flat over a long run.
 
     Of the items that a dead process had been given, queued ones included, nobody knows which one killed it. All of
-    them come back, and are tried when nothing else is under way, one after the other.
+    them come back. No other item is begun until those under way are done and these are tried, one after the other: a
+    stage that needs results in their order holds back no more than what is under way.
     """
     from distributed import KilledWorker, as_completed
 
     waiting = enumerate(items)
     numbers: dict[str, int] = {}
-    suspects: list[int] = []
 
-    def submit(count: int) -> list[Any]:
+    def submitted() -> list[Any]:
+        """What there is room for; workers of a job queue may have come since the last time, or gone."""
+        room = max(AHEAD * sum(client.nthreads().values()), MINIMUM_AHEAD) - len(numbers)
         futures = []
-        for number, item in islice(waiting, count):
+        for number, item in islice(waiting, max(room, 0)):
             future = client.submit(function, item, pure=False)
             numbers[future.key] = number
             futures.append(future)
         return futures
 
-    under_way = AHEAD * sum(w["nthreads"] for w in client.scheduler_info(n_workers=-1)["workers"].values())
-    completed = as_completed(submit(max(under_way, MINIMUM_AHEAD)))
     with progress(unit) as bar:
         task = bar.add_task(label, total=sum(weights))
-        for future in completed:
-            number = numbers.pop(future.key)
-            completed.update(submit(1))
-            try:
-                result = future.result()
-            except KilledWorker:
-                suspects.append(number)
-                continue
-            yield number, result
-            bar.advance(task, weights[number])
-        for number in suspects:
-            try:
-                result = _alone(client, function, items[number])
-            except KilledWorker as error:
-                died = f"the worker process died, {ATTEMPTS} times over"
-                if lost is None:
-                    item = textwrap.shorten(repr(items[number]), 300)
-                    raise ValueError(
-                        f"{label}: {died}, of {item}. Memory may be short (executor.workers 1 needs least), or a file "
-                        "crashes what reads it"
-                    ) from error
-                result = lost(items[number], died)
-            yield number, result
-            bar.advance(task, weights[number])
+        while futures := submitted():
+            completed = as_completed(futures)
+            suspects = []
+            for future in completed:
+                number = numbers.pop(future.key)
+                try:
+                    result = future.result()
+                except KilledWorker:
+                    suspects.append(number)
+                    continue
+                if not suspects:
+                    completed.update(submitted())
+                yield number, result
+                bar.advance(task, weights[number])
+            for number in suspects:
+                try:
+                    result = _alone(client, function, items[number])
+                except KilledWorker as error:
+                    died = f"the worker process died, {ATTEMPTS} times over"
+                    if lost is None:
+                        item = textwrap.shorten(repr(items[number]), 300)
+                        raise ValueError(
+                            f"{label}: {died}, of {item}. Memory may be short (executor.workers 1 needs least), or a "
+                            "file crashes what reads it"
+                        ) from error
+                    result = lost(items[number], died)
+                yield number, result
+                bar.advance(task, weights[number])
 
 
 def _alone(

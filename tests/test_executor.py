@@ -11,7 +11,7 @@ from conftest import REPOSITORY
 from distributed import LocalCluster, default_client
 
 from datasets.errors import DataError
-from pipeline.executor import _LOCAL, ATTEMPTS, executor
+from pipeline.executor import _LOCAL, AHEAD, ATTEMPTS, MINIMUM_AHEAD, executor
 from pipeline.params import ExecutorParams
 
 
@@ -59,6 +59,37 @@ def test_a_scheduler_that_does_not_answer_is_named():
         pass
 
 
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        {"scheduler": "tcp://127.0.0.1:1"},
+        {"job_queue": {"cluster": "CloudCluster", "jobs": 1}},
+        {"workers": 2},
+    ],
+)
+def test_where_there_is_nothing_to_do_no_cluster_is_asked_for(elsewhere):
+    """Else a stage whose videos are all in the journal would wait for a queue, or fail without its scheduler."""
+    with executor(ExecutorParams.model_validate(elsewhere), 0, apart=True) as run:
+        assert list(run(square, [], [], "square", "numbers")) == []
+        with pytest.raises(ValueError, match="No clients"):
+            default_client()
+
+
+def test_workers_that_come_while_it_runs_are_given_work():
+    """As those of a job queue do: none is there when the run begins."""
+    with (
+        LocalCluster(
+            n_workers=0, threads_per_worker=40, processes=False, dashboard_address=":0", memory_limit=0
+        ) as cluster,
+        executor(ExecutorParams(scheduler=cluster.scheduler_address)) as run,
+    ):
+        found = run(square, list(range(400)), [1] * 400, "square", "numbers")
+        cluster.scale(1)
+        next(found)
+        assert len(default_client().futures) >= AHEAD * 40
+        assert len(list(found)) == 399
+
+
 def test_a_job_queue_without_its_package_or_of_an_unknown_kind_says_what_to_do():
     params = ExecutorParams.model_validate({"job_queue": {"cluster": "CloudCluster", "jobs": 1}})
     with (
@@ -91,6 +122,16 @@ def test_who_kills_its_process_is_lost_alone_whoever_was_queued_behind_it(deadly
     found = neighbours(10, deadly, "")
     assert found[deadly] == f"the worker process died, {ATTEMPTS} times over"
     assert [n for n in found if n != found[deadly]] == [n for n in range(10) if n != deadly]
+
+
+def test_who_came_back_is_tried_before_others_are_begun():
+    """Else a stage that writes in order would hold back all that comes after it: at GOT-10k's size, gigabytes."""
+    with executor(ExecutorParams(workers=1), 100, apart=True) as run:
+        items = [(number, "", number == 0) for number in range(100)]
+        found = run(fatal, items, [1] * 100, "fatal", "numbers", lambda item, message: message)
+        order = [number for number, _ in found]
+    assert order.index(0) < MINIMUM_AHEAD
+    assert sorted(order) == list(range(100))
 
 
 def test_where_no_item_may_be_lost_the_one_that_kills_its_process_is_named():
