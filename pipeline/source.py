@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from datasets.errors import DataError
-from datasets.spec import opened
+from datasets.spec import opened, parse_spec
 from datasets.video import Video
 
 _REMEDY = "Run `dvc repro --force index`, then `dvc repro`"
@@ -19,11 +19,10 @@ def read_annotations(
 
     The paths of the images stay in the worker: only the digest of them matters to the index.
     """
-    dataset = opened(spec, exclude)
     answer: list[tuple[Video, str] | DataError] = []
     for name in names:
         try:
-            video = dataset[name]
+            video = _video(spec, exclude, name)
             bare = Video(video.name, (), video.ground_truth, video.absent, video.object_class, video.notes)
             answer.append((bare, video.digest()))
         except DataError as error:
@@ -37,13 +36,27 @@ def read_unchanged(spec: str, exclude: Path | None, name: str, digest: str) -> V
     Raises:
         DataError: If its images or annotation changed since, or the dataset has it no longer.
     """
-    dataset = opened(spec, exclude)
     try:
-        video = dataset[name]
+        video = _video(spec, exclude, name)
     except KeyError as error:
         problem = f"the video {name} was left out of its list, or excluded, since the dataset was indexed"
-        raise DataError(dataset.root, problem, _REMEDY) from error
+        raise DataError(parse_spec(spec).root, problem, _REMEDY) from error
     if video.digest() != digest:
         problem = "the video's images or annotation changed since the dataset was indexed"
         raise DataError(video.frames[0].parent, problem, _REMEDY)
     return video
+
+
+def _video(spec: str, exclude: Path | None, name: str) -> Video:
+    """Read a video, in a dataset opened anew where it has none of that name.
+
+    A worker of a cluster outlives runs, and so may have opened the dataset before its lists changed.
+
+    Raises:
+        KeyError: If there is no such video.
+    """
+    try:
+        return opened(spec, exclude)[name]
+    except KeyError:
+        opened.cache_clear()
+        return opened(spec, exclude)[name]

@@ -6,8 +6,10 @@ import pytest
 from tiny_videos import write_got10k
 
 from datasets.errors import DataError
+from datasets.spec import opened
 from pipeline.index import Command, make_index
 from pipeline.params import read_params
+from pipeline.source import read_unchanged
 
 TEACHERS = {"teachers": {"kcf": {}}, "executor": {"workers": 1}}
 
@@ -37,6 +39,22 @@ def test_all_videos_that_cannot_be_read_are_named_at_once(workspace, tmp_path):
         "3 of 3 videos cannot be read. Mend them, or name them in the file dataset.exclude:"
     )
     assert [line.split(":")[0] for line in broken] == [f"  {tmp_path}/train/{name}" for name in "abc"]
+
+
+def test_a_worker_that_outlives_the_run_sees_lists_that_changed_since(workspace, tmp_path):
+    """As one of a running scheduler does; here it is this process."""
+    folder = write_got10k(tmp_path / "data", {"a": 3, "b": 4})
+    (tmp_path / "exclude.txt").write_text("b\n")
+    dataset = {"kind": "got10k", "root": str(tmp_path / "data"), "exclude": str(tmp_path / "exclude.txt")}
+    path = workspace(dataset=dataset, **TEACHERS)
+    assert make_index(read_params(path)).names == ["a"]
+    (tmp_path / "exclude.txt").write_text("a\n")
+    index = make_index(read_params(path))
+    assert index.names == ["b"]
+    (folder / "list.txt").write_text("a\n")
+    opened.cache_clear()
+    with pytest.raises(DataError, match="the video b was left out of its list, or excluded"):
+        read_unchanged(index.spec, None, "b", index.digests[0])
 
 
 def test_images_that_cannot_be_stored_as_they_are_stop_the_run_before_it_tracks(workspace, tmp_path):
