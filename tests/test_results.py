@@ -123,6 +123,17 @@ def test_bulk_reading_reports_holes_and_wrong_lengths_in_place(tmp_path: Path) -
     assert d.row == 2
 
 
+def test_bulk_reading_gives_the_run_that_was_asked_for(tmp_path: Path) -> None:
+    write_results(tmp_path, "twice", "A", BOXES)
+    write_results(tmp_path, "twice", "A", BOXES + 1, repetition=2)
+    write_results(tmp_path, "flat", "A", BOXES, "otb")
+    results = ResultsFolder(tmp_path)
+    (second,) = results.read_all("twice", ["A"], repetition=2)
+    assert np.array_equal(second, BOXES + 1)
+    (none,) = results.read_all("flat", ["A"], repetition=2)  # a flat folder holds one run
+    assert isinstance(none, MissingResultError)
+
+
 def test_errors_come_home_whole_from_a_worker(tmp_path: Path) -> None:
     for error in (MissingResultError(tmp_path, "a", "b"), ResultLengthError(tmp_path, 3, 4)):
         copy = pickle.loads(pickle.dumps(error))

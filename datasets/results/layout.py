@@ -82,9 +82,9 @@ class TrackerFolder:
 
     def likely_file(self, video: str, repetition: int) -> str:
         """Where the boxes are if the toolkit and the dataset agree on the name: no look at the disk."""
-        if self.form == "per video":
-            return f"{self.path}/{video}/{video}_{repetition:03d}.txt"
-        return f"{self.path}/{video}.txt"
+        if self.form == "flat" and repetition == 1:
+            return f"{self.path}/{video}.txt"
+        return f"{self.path}/{video}/{video}_{repetition:03d}.txt"
 
     def repetitions(self, video: str) -> int:
         """How many times the tracker was run on a video, 0 if never."""
