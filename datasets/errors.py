@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 
 class DataError(ValueError):
@@ -23,9 +24,9 @@ class DataError(ValueError):
         place = f"{path}" if row is None else f"{path}, line {row}"
         super().__init__(f"{place}: {problem}. {remedy}.")
 
-    def __reduce__(self) -> tuple[type[DataError], tuple[Path, str, str, int | None]]:
+    def __reduce__(self) -> tuple[type[DataError], tuple[Any, ...]]:
         """Keep all four parts when a worker process sends the error home."""
-        return (DataError, (self.path, self.problem, self.remedy, self.row))
+        return (type(self), (self.path, self.problem, self.remedy, self.row))
 
 
 class DataWarning(UserWarning):

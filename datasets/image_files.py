@@ -99,11 +99,9 @@ def gaps(images: ImageFiles) -> list[int]:
     return [number for number in range(first, last + 1) if number not in present]
 
 
-def between(images: ImageFiles, first: int, last: int | None) -> ImageFiles:
-    """The images with numbers `first` ... `last` (None: to the end)."""
+def between(images: ImageFiles, first: int, last: int) -> ImageFiles:
+    """The images with numbers `first` ... `last`."""
     low, high = _ends(images)
-    if last is None:
-        last = high
     if low >= first and high <= last:
         return images
     return ImageFiles(

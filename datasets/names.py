@@ -11,12 +11,8 @@ from datasets.errors import DataError, DataWarning
 from datasets.rows import read_bytes
 
 
-def read_names(path: Path, what: str = "video") -> tuple[str, ...]:
-    """Read a list of names, one per line; blank lines and lines that start with '#' do not count.
-
-    Args:
-        path: The text file.
-        what: What the names are of, for the messages.
+def read_names(path: Path) -> tuple[str, ...]:
+    """Read a list of videos' names, one per line; blank lines and lines that start with '#' do not count.
 
     Raises:
         DataError: If the file is missing or holds no name; if a name leaves its folder ('../x', '/x', 'a/b')
@@ -33,14 +29,14 @@ def read_names(path: Path, what: str = "video") -> tuple[str, ...]:
         if not name or name.startswith("#"):
             continue
         if name in {".", ".."} or any(c in name for c in '/\\\0:*?"<>|'):
-            remedy = f"Write the {what}'s plain folder name, without a path"
-            raise DataError(path, f"{name!r} is not a {what} name but leads elsewhere", remedy, row)
+            remedy = "Write the video's plain folder name, without a path"
+            raise DataError(path, f"{name!r} is not a video name but leads elsewhere", remedy, row)
         if name in first_at:
             problem = f"{name!r} stands here a second time (first in line {first_at[name]})"
             raise DataError(path, problem, "Remove one of the two lines", row)
         first_at[name] = row
     if not first_at:
-        raise DataError(path, f"the list holds no {what} name", f"Write one {what} name per line")
+        raise DataError(path, "the list holds no video name", "Write one video name per line")
     return tuple(first_at)
 
 

@@ -86,12 +86,13 @@ class Uav123(FolderDataset):
 
     def _read(self, name: str) -> Video:
         boxes = read_rows(self.root / "anno" / self.version / f"{name}.txt", origin=self.base)
-        folder, first, last = PARTS.get(name, (name, 0, None))
-        if self.version == "UAV123_10fps" and last is not None:
+        data = self.root / "data_seq" / self.version
+        if name not in PARTS:
+            return annotated(name, list_images(data / name), boxes)
+        folder, first, last = PARTS[name]
+        if self.version == "UAV123_10fps":
             first, last = (first - 1) // 3 + 1, (last - 1) // 3 + 1
-        images = list_images(self.root / "data_seq" / self.version / folder)
-        if last is None:
-            return annotated(name, images, boxes)
+        images = list_images(data / folder)
         part = between(images, first, last)
         if not part:
             problem = f"{name} is images {first} to {last}, none of which is here ({len(images)} others are)"

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from datasets.errors import DataError
 
 
 class MissingResultError(DataError):
     """A tracker has no result for a video: results folders have holes."""
-
-    def __init__(self, path: Path | str, problem: str, remedy: str, row: int | None = None) -> None:
-        super().__init__(path, problem, remedy, row)
-
-    def __reduce__(self) -> tuple[type[DataError], tuple[Path, str, str, int | None]]:
-        return (MissingResultError, (self.path, self.problem, self.remedy, self.row))
 
 
 class ResultLengthError(DataError):
@@ -35,5 +30,5 @@ class ResultLengthError(DataError):
             "Run the tracker again on all frames of this video, or leave the video out",
         )
 
-    def __reduce__(self) -> tuple[type[ResultLengthError], tuple[Path, int, int]]:  # type: ignore[override]  # its own arguments
+    def __reduce__(self) -> tuple[type[DataError], tuple[Any, ...]]:
         return (ResultLengthError, (self.path, self.found, self.expected))
