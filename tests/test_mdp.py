@@ -46,6 +46,18 @@ def test_overlap_is_that_of_the_datasets(pairs):
     assert ((found >= 0) & (found <= 1)).all()
 
 
+odd = st.tuples(*[st.floats(-100, 100, width=32) | st.sampled_from([np.nan, np.inf, -np.inf])] * 4)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(box | odd, box | odd), min_size=1, max_size=8))
+def test_boxes_one_by_one_overlap_as_they_do_together(pairs):
+    """To the bit: whether a trajectory is positive hangs on it."""
+    a, b = (np.array(side, dtype=np.float32) for side in zip(*pairs, strict=True))
+    single = [numpy_boxes.overlap(*both) for both in zip(a, b, strict=True)]
+    assert np.array(single).tobytes() == numpy_boxes.overlap(a, b).tobytes()
+
+
 @pytest.mark.parametrize("bad", [[0, 0, 0, 5], [-1, -1, -1, -1], [float("nan")] * 4, [0, 0, float("inf"), 1]])
 def test_boxes_that_are_not_valid_overlap_nothing(bad):
     good = torch.tensor([0.0, 0.0, 5.0, 5.0], requires_grad=True)
