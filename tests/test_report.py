@@ -276,6 +276,12 @@ def test_lines_lie_where_their_numbers_are() -> None:
     assert "<alt>" not in text
 
 
+def test_the_base_line_lies_where_the_axis_begins() -> None:
+    x, y = charts.Axis("a", 0, 10, (0, 10)), charts.Axis("b", 0.5, 1, (0.5, 1))
+    (base,) = re.findall(r'class="base".*? y1="([\d.]+)"', str(charts.lines([], x, y, "")))
+    assert float(base) == charts.HEIGHT - charts.BOTTOM
+
+
 def test_render_does_not_depend_on_the_executor(made: Path, page: str) -> None:
     params = read_params(places.PARAMS)
     other = Params.model_validate({**params.model_dump(), "executor": {"workers": 7}})

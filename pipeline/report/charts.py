@@ -173,8 +173,7 @@ def _chart(marks: str, x: Axis, y: Axis, alt: str) -> Markup:
         )
     middle = (LEFT + WIDTH - RIGHT) / 2
     grid.append(f'<text class="label middle" x="{middle:.1f}" y="{HEIGHT - 5}">{escape(x.label)}</text>')
-    grid.append(
-        f'<line class="base" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{_y(y, 0):.1f}" y2="{_y(y, 0):.1f}"/>'
-    )
+    base = f"{_y(y, y.low):.1f}"
+    grid.append(f'<line class="base" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{base}" y2="{base}"/>')
     svg = f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(alt)}">'
     return Markup(f"{svg}{''.join(grid)}{marks}</svg>")  # noqa: S704 - labels and names are escaped
