@@ -23,8 +23,8 @@ POINTS = 80
 BINS = 40
 """Of the histograms of overlaps, between 0 and 1."""
 
-HIGHEST = 0.95
-"""Where the curves over β end: above it, hardly any trajectory of any teacher is left."""
+HIGHEST, STEP = 0.95, 0.01
+"""Where the curves over β end (above it, hardly any trajectory of any teacher is left), and between two of their β."""
 
 
 class Survival(NamedTuple):
@@ -58,19 +58,18 @@ class Best(NamedTuple):
     share: float
 
 
-def survival(
-    index: Index, trajectories: Mapping[str, Trajectories], selection: Selection, points: int = POINTS
-) -> list[Survival]:
+def survival(index: Index, trajectories: Mapping[str, Trajectories], selection: Selection) -> list[Survival]:
     """How many videos are still above each β at frame t: per teacher, and by any teacher of the pool of all.
+
+    It is told of at most `POINTS` frames, denser where videos are lost, at the beginning.
 
     Args:
         index: The videos.
         trajectories: The teachers'; those abandoned at a threshold up to the smallest β lose nothing.
         selection: The β and the reading of absent frames.
-        points: Frames at which to tell, at most; denser where videos are lost, at the beginning.
     """
     longest = int(index.lengths.max(initial=1))
-    frames = np.unique(np.rint(np.geomspace(1, longest, points)).astype(np.int64) - 1)
+    frames = np.unique(np.rint(np.geomspace(1, longest, POINTS)).astype(np.int64) - 1)
     rows: list[Survival] = []
     together = {beta: np.zeros(len(index), np.int64) for beta in selection.betas}
     for name, trajectory in trajectories.items():
@@ -114,7 +113,7 @@ def _shares(pool: str, beta: float, frames: NDArray[np.int64], last: NDArray[np.
     return [Survival(pool, beta, int(t), float(n) / len(last)) for t, n in zip(frames, above, strict=True)]
 
 
-def overlaps(index: Index, trajectories: Mapping[str, Trajectories], bins: int = BINS) -> list[Bin]:
+def overlaps(index: Index, trajectories: Mapping[str, Trajectories]) -> list[Bin]:
     """Histogram of each teacher's overlaps over the frames that it tracked (t >= 1, target present).
 
     Abandoned videos count up to and with the frame at which they were abandoned.
@@ -124,19 +123,17 @@ def overlaps(index: Index, trajectories: Mapping[str, Trajectories], bins: int =
         lengths = np.diff(trajectory.offset)
         frame = np.arange(len(trajectory.overlap)) - np.repeat(trajectory.offset[:-1], lengths)
         absent = index.absent[frame + np.repeat(index.offset[:-1], lengths)]
-        counts, edges = np.histogram(trajectory.overlap[(frame > 0) & ~absent], bins, (0.0, 1.0))
+        counts, edges = np.histogram(trajectory.overlap[(frame > 0) & ~absent], BINS, (0.0, 1.0))
         total = max(int(counts.sum()), 1)
         middles = (edges[:-1] + edges[1:]) / 2
         rows += [Bin(name, float(m), int(n), float(n) / total) for m, n in zip(middles, counts, strict=True)]
     return rows
 
 
-def over_betas(
-    index: Index, trajectories: Mapping[str, Trajectories], selection: Selection, step: float = 0.01
-) -> list[Cell]:
+def over_betas(index: Index, trajectories: Mapping[str, Trajectories], selection: Selection) -> list[Cell]:
     """Table 1 over a fine grid of β, from the smallest that was asked for to `HIGHEST`."""
     smallest = selection.betas[0]
-    grid = {round(smallest + n * step, 6) for n in range(int((HIGHEST - smallest) / step + 1.5))} | set(
+    grid = {round(smallest + n * STEP, 6) for n in range(int((HIGHEST - smallest) / STEP + 1.5))} | set(
         selection.betas
     )
     betas = tuple(sorted(beta for beta in grid if beta < 1))

@@ -69,7 +69,7 @@ def _header(title: str, teachers: Sequence[str], width: int) -> Image.Image:
 
 def _band(shown: Sequence[Tile], side: int, width: int) -> Image.Image:
     window = shown[0].window
-    positive = np.flatnonzero(np.isfinite(window.teacher[0]).all(axis=-1)).tolist()
+    positive = window.positive.tolist()
     in_line = max(side // _ENTRY, 1)
     lines = 1 + -(-len(positive) // in_line)
     above, height = _LINE + 4, round(float(shown[0].size[1]))

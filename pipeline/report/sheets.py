@@ -68,24 +68,17 @@ def contact_sheets(path: Path, styles: Mapping[str, str]) -> list[Sheet]:
 
 
 def _sheet(window: Window, styles: Mapping[str, str]) -> Sheet:
-    positive: NDArray[np.bool_] = np.isfinite(window.teacher[0]).all(axis=-1)
     shown = tiles(window, spread(len(window), TILES), SIDE, CONTEXT)
-    names = [name for name, there in zip(window.teachers, positive, strict=True) if there]
-    drawn = [(window.start + tile.t, _drawn(tile, styles, positive)) for tile in shown]
+    names = [window.teachers[k] for k in window.positive]
+    drawn = [(window.start + tile.t, _drawn(tile, styles)) for tile in shown]
     return Sheet(window.video, window.object_class, names, drawn)
 
 
-def _drawn(tile: Tile, styles: Mapping[str, str], positive: NDArray[np.bool_]) -> Markup:
-    """One frame: the stored pixels around the target, and the boxes as lines over them.
-
-    Args:
-        tile: The frame.
-        styles: Class of each teacher.
-        positive: bool (K,), the teachers to show.
-    """
+def _drawn(tile: Tile, styles: Mapping[str, str]) -> Markup:
+    """One frame: the stored pixels around the target, and the boxes as lines over them."""
     window, t = tile.window, tile.t
     boxes, words = [], []
-    for k in np.flatnonzero(positive):
+    for k in window.positive:
         boxes.append((styles[window.teachers[k]], window.teacher[t, k]))
         words.append(f"{window.teachers[k]} overlap {window.iou[t, k]:.2f}")
     if not window.absent[t]:
