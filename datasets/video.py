@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from datasets.boxes import Boxes, is_valid
 from datasets.errors import DataError
+from datasets.image_files import ImageFiles
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,15 +68,21 @@ class Video:
         h = blake3(self.name.encode())
         h.update(np.ascontiguousarray(self.ground_truth, dtype="<f4").tobytes())
         h.update(np.ascontiguousarray(self.absent, dtype="u1").tobytes())
-        for path in self.frames:
+        for path, name in self._files():
             try:
-                size = path.stat().st_size
+                size = os.stat(path).st_size  # noqa: PTH116 - see below
             except OSError as error:
                 problem = f"the image cannot be read ({error.strerror})"
                 raise DataError(path, problem, f"Restore it, or exclude the video {self.name}") from error
             # A file's name need not be UTF-8; the bytes that are none stand for themselves.
-            h.update(f"{path.name}\0{size}\0".encode("utf-8", "surrogateescape"))
+            h.update(f"{name}\0{size}\0".encode("utf-8", "surrogateescape"))
         return h.hexdigest(length=16)
+
+    def _files(self) -> Iterator[tuple[str, str]]:
+        """Path and name of each image as text: a `Path` of each would take longer than the look at the file."""
+        if isinstance(self.frames, ImageFiles):
+            return ((f"{self.frames.folder}/{name}", name) for name in self.frames.names)
+        return ((str(path), path.name) for path in self.frames)
 
 
 @runtime_checkable

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import shutil
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -48,6 +49,7 @@ def test_got10k(tmp_path: Path) -> None:
     assert [p.name for p in video.frames[1:3]] == ["00000002.jpg", "00000003.jpg"]
     assert [len(v) for v in dataset] == [5, 3]
     assert pickle.loads(pickle.dumps(dataset))["B"].digest() == dataset["B"].digest()
+    assert replace(video, frames=tuple(video.frames)).digest() == video.digest()
     with pytest.raises(KeyError, match="no video 'C'"):
         dataset["C"]
 
