@@ -1,6 +1,6 @@
 """The stored pixels: the tables of `/frames`, and JPEG bytes by row, one `pread` for consecutive rows.
 
-Tables are read into memory on opening (57 bytes per stored frame) and the HDF5 file is closed at once; the
+Tables are read into memory on opening (64 bytes per stored frame) and the HDF5 file is closed at once; the
 JPEG bytes, one contiguous array of the file, are read at their offset without HDF5. `pread` keeps no
 position, so one `Pixels` serves many threads and survives a fork; pickled, it opens its file again.
 """
