@@ -39,7 +39,7 @@ _PYTHON: dict[str, Callable[[Any], Any]] = {
 class TransferReader:
     """Windows of one transfer set by index; a sequence of `Window`.
 
-    Opening reads all boxes into memory (about 4 KB per window and teacher); pixels stay on disk.
+    Opening reads all boxes into memory (of a window of 32 frames, 0.8 KB and 0.6 KB per teacher); pixels stay on disk.
 
     Args:
         path: The set. Its frames.h5 is looked for beside this path, and, where the path is a symbolic link,
@@ -66,9 +66,6 @@ class TransferReader:
             tables = load_set(self.path, file)
             self.content = _record(self.attributes, tables)
             self.pixels = open_pixels(self.path, file)
-        self.video_size: NDArray[np.int32] = np.stack(
-            [tables["videos/width"], tables["videos/height"]], axis=-1
-        )
         self._frame: NDArray[np.int64] = tables["windows/frame"]
         self._iou: NDArray[np.float32] = tables["overlap/iou"]
         self._best: NDArray[np.int8] = tables["overlap/best"]

@@ -32,7 +32,8 @@ from datasets.transfer.format import (
     VERSION,
     created_by,
 )
-from datasets.transfer.pixels import read_tables
+from datasets.transfer.keyed import keys_of
+from datasets.transfer.pixels import Tables, read_tables
 from datasets.transfer.record import TransferSet
 from datasets.transfer.seal import Seal, make_seal
 from datasets.transfer.structure import (
@@ -61,7 +62,7 @@ class FramesWriter:
     Example:
         >>> with FramesWriter(Path("frames.h5"), encoding) as frames:
         ...     for video, indices in wanted:
-        ...         first_row = frames.append(encode_video(video, indices, encoding))
+        ...         frames.append(encode_video(video, indices, encoding))
         >>> frames.seal.fingerprint
     """
 
@@ -71,8 +72,6 @@ class FramesWriter:
         self._path = path
         self._encoding = encoding
         self._blocks: dict[str, FrameBlock] = {}
-        self._first_row: dict[str, int] = {}
-        self._rows = 0
         self._bytes = 0
         self._files = ExitStack()
 
@@ -90,32 +89,17 @@ class FramesWriter:
         self._file.seek(self._start)
         return self
 
-    def append(self, block: FrameBlock) -> int:
+    def append(self, block: FrameBlock) -> None:
         """Add a video's frames after those already there.
-
-        Returns:
-            The row of the block's first frame; the others follow.
 
         Raises:
             ValueError: If the video was already added.
         """
-        if block.video in self._first_row:
+        if block.video in self._blocks:
             raise ValueError(f"video {block.video} was already written: give all its frames in one block")
-        first = self._rows
         self._file.write(block.data)
-        self._first_row[block.video] = first
         self._blocks[block.video] = replace(block, data=b"", offset=block.offset + self._bytes)
-        self._rows += len(block)
         self._bytes += len(block.data)
-        return first
-
-    def rows(self, video: str, indices: NDArray[np.integer]) -> NDArray[np.int64]:
-        """Rows of frames of a video that was added, int64, one per index.
-
-        Raises:
-            KeyError: If the video, or one of the frames, was not.
-        """
-        return self._first_row[video] + _find(self._blocks[video].index, indices, video)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -192,8 +176,7 @@ def write_set(path: Path, transfer_set: TransferSet, frames: Path) -> Seal:
         frames: A finished frames.h5 in the same folder, which holds every frame of every window.
 
     Raises:
-        ValueError: If `frames` is in another folder, or two consecutive frames of a window do not lie side
-            by side.
+        ValueError: If `frames` is in another folder.
         DataError: If `frames` lacks a video or frame.
     """
     if frames.parent.resolve() != path.parent.resolve():
@@ -202,19 +185,8 @@ def write_set(path: Path, transfer_set: TransferSet, frames: Path) -> Seal:
         )
     tables, seal = read_tables(frames)
     s = transfer_set
-    first_row, row_index = _frame_rows(tables)
-    rows = np.empty((len(s), s.provenance.window_length), dtype=np.int64)
-    for n, (v, start) in enumerate(zip(s.window_video.tolist(), s.window_start.tolist(), strict=True)):
-        name = s.video_name[v]
-        try:
-            indices = np.arange(start, start + rows.shape[1])
-            rows[n] = first_row[name] + _find(row_index[name], indices, name)
-        except KeyError as error:
-            raise DataError(
-                frames, f"lacks pixels of window {n}: {error}", "Pack all sets in one run"
-            ) from error
-    image_size = [tables["frames/image_size"][first_row[name]] for name in s.video_name]
-    width_height = np.array(image_size, dtype=np.int32).reshape(-1, 2)
+    rows, first = _stored_rows(s, tables, frames)
+    width_height = tables["frames/image_size"][first]
     arrays: dict[str, NDArray[Any] | Sequence[str]] = {
         "videos/name": s.video_name,
         "videos/length": s.video_length,
@@ -246,17 +218,28 @@ def write_set(path: Path, transfer_set: TransferSet, frames: Path) -> Seal:
         return make_seal(temporary, extents)
 
 
-def _frame_rows(tables: Mapping[str, Any]) -> tuple[dict[str, int], dict[str, NDArray[np.int32]]]:
-    names = [name.decode() for name in tables["frames/video_name"].tolist()]
-    video, index = tables["frames/video"], tables["frames/index"]
-    bounds = np.searchsorted(video, np.arange(len(names) + 1))
-    first = {name: int(bounds[u]) for u, name in enumerate(names)}
-    return first, {name: index[bounds[u] : bounds[u + 1]] for u, name in enumerate(names)}
+def _stored_rows(s: TransferSet, tables: Tables, frames: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where the pixels of a set lie in `/frames`.
 
+    Returns:
+        The row of each frame of each window, int64 (N, L), and the first row of each video, int64 (V,).
 
-def _find(index: NDArray[np.int32], wanted: NDArray[np.integer], video: str) -> NDArray[np.int64]:
-    place = np.searchsorted(index, wanted)
-    found = (place < len(index)) & (index[np.minimum(place, len(index) - 1)] == wanted)
-    if not found.all():
-        raise KeyError(f"frame {wanted[~found][0]} of video {video}")
-    return place
+    Raises:
+        DataError: If a video or frame is not there.
+    """
+    remedy = "Pack all sets in one run"
+    numbers = {name.decode(): u for u, name in enumerate(tables["frames/video_name"].tolist())}
+    unknown = [name for name in s.video_name if name not in numbers]
+    if unknown:
+        raise DataError(frames, f"lacks the pixels of video {unknown[0]}", remedy)
+    video = np.array([numbers[name] for name in s.video_name], dtype=np.int64)
+    stored = keys_of(tables["frames/video"], tables["frames/index"])
+    frame = s.window_start[:, None] + np.arange(s.provenance.window_length)
+    wanted = keys_of(video[s.window_video][:, None], frame)
+    rows = np.searchsorted(stored, wanted)
+    missing = np.argwhere(np.append(stored, -1)[rows] != wanted)
+    if len(missing):
+        n, t = missing[0]
+        name = s.video_name[s.window_video[n]]
+        raise DataError(frames, f"lacks the pixels of frame {frame[n, t]} of video {name}", remedy)
+    return rows, np.searchsorted(stored, keys_of(video, np.zeros_like(video)))
