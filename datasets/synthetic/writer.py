@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from concurrent.futures import Future, as_completed
+from concurrent.futures import as_completed
 from typing import TYPE_CHECKING, Any
 
 from datasets.atomic import appearing, room_for
@@ -160,10 +160,5 @@ def _drawn(folder: Path, indices: list[int], options: SyntheticOptions, workers:
     with worker_processes(workers) as pool:
         # The longest videos take several times the median: they start first, so that no worker ends alone.
         order = sorted(indices, key=lambda i: -frames(i, options))
-        futures: list[Future[int]] = [pool.submit(write_video, folder, i, options) for i in order]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        for future in as_completed([pool.submit(write_video, folder, i, options) for i in order]):
+            yield future.result()
