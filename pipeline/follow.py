@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import sys
 import time
 import traceback
@@ -18,13 +19,20 @@ import cv2
 import numpy as np
 
 from datasets.boxes import is_valid, overlap
+from datasets.errors import DataError
 from datasets.images import read_image
 from datasets.video import Video
 from pipeline.source import read_unchanged
 from pipeline.trajectories import Status, Trajectory
 from teachers import registry
 from teachers.base import BatchTeacher, Box, Image, Task, Teacher, TeacherError, checked_box
+from teachers.options import TeacherConfigError
 from teachers.third_party import FAULTS, at_home
+
+
+class WorkerError(ValueError):
+    """A worker cannot have the teacher that the run began with: no video's failure, so the stage ends."""
+
 
 AHEAD = 4
 """Frames decoded before the tracker asks for them: enough to hide the decoder, few enough to waste little when the
@@ -75,11 +83,14 @@ def attempted(job: Job, tracked: Callable[[Video], Trajectory]) -> Outcome:
 
     Raises:
         DataError: If the video is not what was indexed: that is no teacher's failure, and would stand as one.
+        WorkerError: If there is no such teacher here; the same.
     """
     began = time.perf_counter()
     video = read_unchanged(job.spec, job.exclude, job.video, job.digest)
     try:
         return Outcome(tracked(video), "", time.perf_counter() - began)
+    except WorkerError:
+        raise
     except FAULTS as error:  # any error of a third party's tracker is this video's failure
         message = f"{type(error).__name__}: {' '.join(str(error).split())}"
         return Outcome(failure(_text(message)), _text(traceback.format_exc()), time.perf_counter() - began)
@@ -101,18 +112,22 @@ def failure(message: str) -> Trajectory:
 
 
 def _teacher_of(job: Job) -> Teacher:
-    """The job's teacher; TeacherError as `same_version`."""
-    return same_version(_teacher(job.use, job.options), job)
+    """The job's teacher; WorkerError as `same_version`."""
+    try:
+        return same_version(_teacher(job.use, job.options), job)
+    except WorkerError:  # a worker of a cluster outlives runs, and its teacher may be older than this one
+        _teacher.cache_clear()
+        return same_version(_teacher(job.use, job.options), job)
 
 
 def same_version(teacher: Made, job: Job) -> Made:
     """The teacher, if it is the one that the run began with: its boxes stand beside that one's.
 
     Raises:
-        TeacherError: If it is another.
+        WorkerError: If it is another.
     """
     if job.version is not None and teacher.version != job.version:
-        raise TeacherError(
+        raise WorkerError(
             f"{job.use} is not what it was when the run began (version {job.version}, here {teacher.version}): its "
             "code, weights or libraries changed, or are others on this machine. Run the stage again"
         )
@@ -130,9 +145,16 @@ def built(create: Callable[..., Made], use: str, options: Mapping[str, object], 
 
     They sum in another order with another number of threads, and boxes are to depend on nothing but the video.
     A teacher's own option `threads` overrules that.
+
+    Raises:
+        WorkerError: If it cannot be built, though it could be where the run began.
     """
     cv2.setNumThreads(1)
-    made = create(use, options, *further)
+    try:
+        made = create(use, options, *further)
+    except (TeacherConfigError, TeacherError, DataError) as error:
+        where = f"{use} cannot be built by a worker on {platform.node()}"
+        raise WorkerError(f"{where}: {error} What was tracked is kept: run the stage again") from error
     if (torch := sys.modules.get("torch")) is not None and not options.get("threads"):
         torch.set_num_threads(1)
     return made

@@ -21,7 +21,7 @@ from typing import cast
 
 from datasets.images import read_image
 from datasets.video import Video
-from pipeline.follow import Job, Outcome, Pursuit, attempted, built, decoded_ahead, same_version
+from pipeline.follow import Job, Outcome, Pursuit, WorkerError, attempted, built, decoded_ahead, same_version
 from pipeline.plan import Plan
 from pipeline.trajectories import Trajectory
 from teachers import registry
@@ -261,7 +261,7 @@ class Lockstep:
                     raise
                 reason = str(error)
             if self.slots == 1:
-                raise TeacherError(f"the device has no memory for this teacher: {reason}. {_MORE}")
+                raise WorkerError(f"the device has no memory for this teacher: {reason}. {_MORE}")
             self.slots //= 2
             _LOG.warning("no memory for a teacher of so many videos; going on with %d", self.slots)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+from pydantic import FilePath
 
 from teachers.base import Box, Image, Task
 
@@ -79,6 +80,14 @@ class Wanderer(Still):
     def track(self, image: Image | None) -> Box:
         os.chdir(self.away)
         return super().track(image)
+
+
+class Kept(Still):
+    """Its version is what its weights say when it is built."""
+
+    def __init__(self, weights: FilePath) -> None:
+        super().__init__()
+        self.version = int(weights.read_text())  # type: ignore[misc]
 
 
 class Wrapped:

@@ -26,7 +26,7 @@ from datasets.errors import DataError
 from datasets.results import write_results
 from datasets.video import Video
 from pipeline import failures, places
-from pipeline.follow import Job, follow, run_job
+from pipeline.follow import Job, WorkerError, follow, run_job
 from pipeline.index import Index, make_index
 from pipeline.journal import Journal
 from pipeline.params import read_params
@@ -361,6 +361,17 @@ def test_a_worker_whose_teacher_is_not_the_one_the_run_began_with(small_videos):
     video = dataset[dataset.names[0]]
     job = Job(dataset.spec, None, video.name, video.digest(), "odd_teachers:Still", "{}", None, version=1)
     assert run_job(job).trajectory.status == Status.COMPLETED
-    refused = run_job(replace(job, version=2)).trajectory
-    assert refused.status == Status.FAILED
-    assert "is not what it was when the run began (version 2, here 1)" in refused.error
+    with pytest.raises(WorkerError, match=r"not what it was when the run began \(version 2, here 1\)"):
+        run_job(replace(job, version=2))
+    with pytest.raises(WorkerError, match=r"Unready cannot be built by a worker on .*KeyError: 'weights'"):
+        run_job(replace(job, use="odd_teachers:Unready"))
+
+
+def test_a_worker_that_kept_an_older_teacher_builds_it_anew(small_videos, tmp_path, monkeypatch):
+    dataset = open_dataset(f"got10k:{small_videos}:train")
+    video = dataset[dataset.names[0]]
+    use, options = "odd_teachers:Kept", json.dumps({"weights": str(tmp_path / "w")})
+    job = Job(dataset.spec, None, video.name, video.digest(), use, options, None)
+    for version in (1, 2):
+        (tmp_path / "w").write_text(str(version))
+        assert run_job(replace(job, version=version)).trajectory.status == Status.COMPLETED
