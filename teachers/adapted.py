@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from teachers.base import Box, Image, Task, TeacherError
-from teachers.options import Factory, TeacherConfigError
+from teachers.options import Factory, TeacherConfigError, signature_of
 from teachers.seeds import seed_of, seed_python
 
 Images = Literal["pil", "rgb", "bgr"]
@@ -98,7 +98,7 @@ def factory(target: Callable[..., Any], use: str) -> Factory:
         adapted.version = getattr(made, "version", Adapted.version)
         return adapted
 
-    signature = inspect.signature(target, eval_str=True)
+    signature = signature_of(use, target)
     adds_images = "images" not in signature.parameters
     parameters = list(signature.parameters.values())
     if adds_images:
@@ -107,5 +107,7 @@ def factory(target: Callable[..., Any], use: str) -> Factory:
         parameters = [*(p for p in parameters if p not in rest), own, *rest]
     build.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what `inspect.signature` reads
     build.__doc__ = target.__doc__
+    if hasattr(target, "unavailable"):
+        build.unavailable = target.unavailable  # type: ignore[attr-defined]  # what the registry asks
     build.version = getattr(target, "version", None)  # type: ignore[attr-defined]  # see `registry.version_of`
     return build

@@ -53,21 +53,29 @@ def parsed(options: Sequence[str]) -> dict[str, object]:
     return values
 
 
+def signature_of(use: str, factory: Callable[..., object]) -> inspect.Signature:
+    """The signature of what builds a teacher, its annotations evaluated.
+
+    Raises:
+        TeacherConfigError: If it cannot be read.
+    """
+    try:
+        return inspect.signature(factory, eval_str=True)
+    except Exception as error:  # an annotation that is a string is evaluated, and may raise anything
+        raise TeacherConfigError(
+            f"teacher {use!r}: the signature of {factory!r} cannot be read ({type(error).__name__}: {error}). "
+            "Its parameters are its options: annotate them with types that can be imported at run time"
+        ) from error
+
+
 def parameters_of(use: str, factory: Factory) -> dict[str, inspect.Parameter]:
     """The options that a teacher takes, in the order in which it declares them.
 
     Raises:
         TeacherConfigError: If the signature cannot be read.
     """
-    try:
-        signature = inspect.signature(factory, eval_str=True)
-    except Exception as error:  # an annotation that is a string is evaluated, and may raise anything
-        raise TeacherConfigError(
-            f"teacher {use!r}: the signature of {factory!r} cannot be read ({type(error).__name__}: {error}). "
-            "Its parameters are its options: annotate them with types that can be imported at run time"
-        ) from error
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return {name: p for name, p in signature.parameters.items() if p.kind in named}
+    return {name: p for name, p in signature_of(use, factory).parameters.items() if p.kind in named}
 
 
 def required(parameters: Mapping[str, inspect.Parameter]) -> list[str]:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 GROUP = "tracking_by_trackers.teachers"
-"""The entry point group of third parties: name -> a callable `(**options) -> Teacher`."""
+"""The entry point group of third parties: name -> what `module:callable` may name as well."""
 
 _BUILT_IN: Mapping[str, Entry] = {entry.name: entry for entry in CATALOGUE}
 
@@ -270,10 +270,8 @@ def _loaded(use: str) -> Factory:
                 found = external.factory(use)
             elif use in _BUILT_IN:
                 found = _BUILT_IN[use].load()
-            elif use in installed:
-                found = installed[use].load()
             else:
-                found = adapted.factory(load(use), use)
+                found = adapted.factory(installed[use].load() if use in installed else load(use), use)
     except TeacherConfigError:
         raise
     except FAULTS as error:  # a third party's module, while it is imported

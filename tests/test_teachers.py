@@ -354,6 +354,16 @@ def test_a_tracker_of_the_got10k_toolkit_by_its_import_path(tmp_path, monkeypatc
     assert registry.version_of("got_style:Tracker", {}) == 1
 
 
+def test_an_entry_point_may_name_a_tracker_of_the_got10k_toolkit(tmp_path, monkeypatch):
+    code = f"{GOT10K_STYLE}\nclass Closed(Tracker):\n    @staticmethod\n    def unavailable(): return 'no licence'\n"
+    install(tmp_path, "got_styled", "styled = got_styled:Tracker\nclosed = got_styled:Closed", code)
+    monkeypatch.syspath_prepend(tmp_path)
+    teacher = registry.create("styled", {"step": 5, "images": "bgr"})
+    assert track(teacher, [np.zeros((4, 6, 3), np.uint8)] * 2, np.float32([1, 2, 3, 4]))[1, 1] == 7
+    with pytest.raises(TeacherConfigError, match="'closed': no licence"):
+        registry.create("closed", {})
+
+
 def test_a_teacher_by_its_import_path(tmp_path, monkeypatch):
     (tmp_path / "by_path.py").write_text(
         STILL + "\ndef make(grow: float) -> Still:\n    return Still(grow)\n"
