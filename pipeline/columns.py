@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from datasets.atomic import appearing, clear_leftovers
 from datasets.errors import DataError
 from datasets.hdf5 import new_hdf5
+from pipeline import places
 from pipeline.checksum import BLOCK, check_checksum, write_checksum
 
 
@@ -90,8 +91,7 @@ def read_columns(path: Path, form: Form, stage: str) -> tuple[dict[str, NDArray[
     """
     columns: dict[str, NDArray[Any]] = {}
     facts: dict[str, Any] = {}
-    # DVC takes a file that it knows for up to date, though another version of this program may have made it.
-    remedy = f"Run `dvc repro {stage}` to make it (with --force if DVC finds nothing to do)"
+    remedy = places.made_by(f"dvc repro {stage}")
     try:
         check_checksum(path, remedy)
         with h5py.File(path, "r") as file:

@@ -52,9 +52,8 @@ def failed(path: Path) -> list[tuple[str, str, str]]:
         DataError: If there is no journal there, or it cannot be read.
     """
     if not path.is_file():
-        raise DataError(
-            path, "there is no journal", "Run `dvc repro` first, and name a teacher of params.yaml"
-        )
+        remedy = f"Name a teacher of params.yaml. {places.made_by('dvc repro')}"
+        raise DataError(path, "there is no journal", remedy)
     try:
         with closing(sqlite3.connect(path)) as connection:
             rows = connection.execute(

@@ -21,6 +21,14 @@ JOURNAL = Path("data/journal")
 REPORT = Path("report")
 
 
+def made_by(command: str) -> str:
+    """What to do about a file that a command makes and that is missing, or cannot be read."""
+    if not PARAMS.is_file():
+        return "Run from the folder that holds params.yaml"
+    # DVC takes a file that it knows for up to date, though another version of this program may have made it.
+    return f"Run `{command}` to make it (with --force if DVC finds nothing to do)"
+
+
 def trajectories(teacher: str) -> Path:
     """The trajectories of one teacher over all videos."""
     return TRAJECTORIES / f"{teacher}.h5"

@@ -14,9 +14,11 @@ Nothing is imported before it is asked for. See docs/adding-a-teacher.md.
 from __future__ import annotations
 
 import difflib
+import sys
 import traceback
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datasets.errors import DataError
@@ -202,6 +204,19 @@ def _checked_version(use: str, holder: object) -> int:
             "integer that you raise whenever its boxes change"
         )
     return version
+
+
+def source_of(use: str) -> Path | None:
+    """The module's file of a `module:callable`; None of what has a name, whose `version` answers for its code.
+
+    Raises:
+        TeacherConfigError: If it cannot be imported.
+    """
+    if ":" not in use or external.is_external(use):
+        return None
+    _loaded(use)
+    file = getattr(sys.modules[use.partition(":")[0]], "__file__", None)
+    return Path(file) if file else None
 
 
 def describe(only: Sequence[str] = (), options: bool = False) -> list[Description]:

@@ -1,6 +1,7 @@
 """The files that stages hand to each other: damage is one message that names the file and the stage."""
 
 import random
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -55,6 +56,12 @@ def test_any_damaged_byte_is_an_error_with_a_remedy(table):
         data[place] ^= 0x10
         table.write_bytes(data)
         refusal(table)
+
+
+def test_from_another_folder_the_remedy_is_to_go_back(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=r"Run from the folder that holds params\.yaml"):
+        Index.read(Path("data/index.h5"))
 
 
 @pytest.mark.parametrize("length", [0, 1, 100, BLOCK, BLOCK + 8, 3000])

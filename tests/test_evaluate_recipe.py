@@ -1,5 +1,6 @@
 """What `trainer.evaluate` knows of how boxes that are there were made."""
 
+import sys
 from pathlib import Path
 
 import fake_checkouts
@@ -10,7 +11,7 @@ from datasets.command_line import guarded
 from datasets.results import write_results
 from datasets.synthetic import SyntheticOptions, write_synthetic
 from trainer.evaluate.command import Evaluate
-from trainer.evaluate.tracker_spec import Defaults, TrackerSpec, read_trackers
+from trainer.evaluate.tracker_spec import Defaults, TrackerSpec, parse_trackers, read_trackers
 
 
 @pytest.fixture
@@ -55,6 +56,27 @@ def test_the_code_of_a_checkout_beside_a_student_counts(checkout):
     after = spec.recipe()
     assert after["beside"] != before["beside"]
     assert {**after, "beside": before["beside"]} == before
+
+
+@pytest.mark.parametrize(
+    "tracker", ["{use: 'mine:Tracker'}", "{use: trast, weights: w, teacher: {M: {use: 'mine:Tracker'}}}"]
+)
+def test_the_module_of_a_users_own_tracker_counts(tmp_path, monkeypatch, tracker):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    (tmp_path / "w").write_bytes(b"1")
+    (tmp_path / "mine.py").write_text(
+        "class Tracker:\n    def init(self, image, box): pass\n    def update(self, image): pass\n"
+    )
+    (tmp_path / "y").write_text(f"A: {tracker}".replace("weights: w", f"weights: {tmp_path / 'w'}"))
+    (spec,) = read_trackers(tmp_path / "y", Defaults())
+    before = spec.recipe()
+    assert spec.recipe() == before
+    with (tmp_path / "mine.py").open("a") as file:
+        file.write("# another\n")
+    assert spec.recipe() != before
+    (named,) = parse_trackers(("kcf",), Defaults())
+    assert not named.recipe()["files"]
 
 
 @pytest.mark.parametrize("form", ["{M: {use: mdnet, weights: m.pth}}", "['M=mdnet,weights=m.pth']"])

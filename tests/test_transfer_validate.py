@@ -207,6 +207,26 @@ def test_command_line(copy, capsys):
     assert facts["attributes"]["frames_fingerprint"] in "".join(capsys.readouterr().out.split())
 
 
+def test_a_damaged_set_hides_no_damaged_image(copy, capsys):
+    frames = copy.with_name("frames.h5")
+    edit(copy, "overlap/best", (0, 0), 9)
+    with h5py.File(frames) as file:
+        place = file["frames/data"].id.get_offset() + 5
+    data = bytearray(frames.read_bytes())
+    data[place] ^= 1
+    frames.write_bytes(data)
+    run_command({"validate": Validate}, "datasets", args=["validate", str(copy), str(frames)])
+    said = capsys.readouterr().out
+    assert "overlap/best, window 0" in said
+    assert f"{frames}: frames/data" in said
+
+
+def test_one_kind_of_file_for_the_other(copy):
+    frames = copy.with_name("frames.h5")
+    with pytest.raises(DataError, match=r"this is the pixels of .*frames.h5\). Give a transfer set"):
+        TransferReader(frames)
+
+
 @pytest.mark.parametrize("bit", range(8))
 @pytest.mark.parametrize("array", ["frames/video", "frames/offset", "frames/size"])
 def test_damaged_tables_of_a_linked_file_are_told_and_never_followed(copy, array, bit):

@@ -108,8 +108,9 @@ def _joined(readers: Sequence[TransferReader]) -> Windows:
             raise DataError(reader.path, problem, "Learn from sets of one length at a time")
         _check(reader)
     if not sum(map(len, readers)):
-        problem = "has no positive window: no teacher stayed above β on any video"
-        raise DataError(readers[0].path, problem, "Choose a smaller β, other teachers or more videos")
+        problem = f"has no window: no trajectory above β has {length} frames"
+        remedy = "Choose a smaller β, a smaller select.window_length, other teachers or more videos"
+        raise DataError(readers[0].path, problem, remedy)
     counts = [len(reader) for reader in readers]
     contents = [reader.content for reader in readers]
     best = [np.stack([w.best_boxes() for w in r]) if len(r) else r.content.ground_truth for r in readers]

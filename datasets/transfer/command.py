@@ -80,8 +80,9 @@ class Validate:
                 stored, count = (None, 0) if self.skip_pixels else _stored(file)
                 deep = stored is not None and stored not in checked
                 task = bar.add_task(file.name, total=count if deep else 0)
-                problems += validate(file, pixels=deep, advance=partial(bar.advance, task))
-                if stored is not None:
+                found = validate(file, pixels=deep, advance=partial(bar.advance, task))
+                problems += found
+                if stored is not None and not found:  # it ends at what is wrong, before the images perhaps
                     checked.add(stored)
         problems = list(dict.fromkeys(problems))  # of a frames.h5 that several sets link to
         if self.json:

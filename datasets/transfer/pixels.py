@@ -17,11 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.errors import DataError
-from datasets.transfer.format import FRAMES_ARRAYS, FRAMES_FORMAT, VERSION
+from datasets.transfer.format import FORMAT, FRAMES_ARRAYS, FRAMES_FORMAT, VERSION
 from datasets.transfer.seal import Seal, read_seal
 
 Tables = dict[str, NDArray[Any]]
 """Arrays by their name in the format."""
+
+_KINDS = {FORMAT: "a transfer set", FRAMES_FORMAT: "the pixels of transfer sets (frames.h5)"}
 
 _REMEDY = "Restore the file from a copy, or build it again with `dvc repro`"
 
@@ -49,6 +51,8 @@ def open_checked(path: Path, kinds: tuple[str, ...]) -> h5py.File:
     kind, version = file.attrs.get("format"), file.attrs.get("format_version")
     if kind not in kinds or version != VERSION:
         file.close()
+        if kind not in kinds and kind in _KINDS:
+            raise DataError(path, f"this is {_KINDS[kind]}", f"Give {' or '.join(_KINDS[k] for k in kinds)}")
         remedy = (
             f"This program reads {' or '.join(kinds)}, version {VERSION}: use the version that wrote the file"
         )

@@ -92,7 +92,9 @@ class View:
         if self.window:
             return list(self.window)
         if not len(reader):
-            raise DataError(self.file, "has no window to show", "Choose a set of a smaller β")
+            raise DataError(
+                self.file, "has no window to show", "Choose a set of a smaller β, or of shorter windows"
+            )
         among = np.arange(len(reader)) if self.video is None else _windows_of(reader, self.video)
         return [int(among[i]) for i in spread(len(among), self.count)]
 

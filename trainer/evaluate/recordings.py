@@ -60,7 +60,7 @@ def score_folder(
     truth, runs, notes = _settled(folder, tracker, truth, found, leniency)
     if wrong := _without_box(truth, runs):
         notes.append(
-            f"{tracker}: no box (NaN, or without area) in {counted(wrong, 'frame')}, which count as missed"
+            f"{tracker}: no box (NaN, or without area) in {counted(wrong, 'frame')}, which overlap by 0"
         )
     return score(tracker, truth, runs, _speeds(folder, tracker, truth)), notes
 

@@ -76,18 +76,22 @@ class TrackerSpec:
     def recipe(self) -> dict[str, Any]:
         """All that its boxes depend on beside the video, as JSON; of files and results named there, the content.
 
+        Among the files are the modules of a user's own trackers, written `module:callable`: who works on one seldom
+        raises its `version` at every change.
+
         Raises:
             ValueError: If a tracker that has to be built to know its version cannot be.
         """
-        version, *beside = (
-            registry.version_of(use, options) for use, options in pool.parts(self.use, self.options)
-        )
+        parts = pool.parts(self.use, self.options)
+        version, *beside = (registry.version_of(use, options) for use, options in parts)
+        modules = [registry.source_of(use) for use, _ in parts if use not in STUDENTS.values()]
+        files = {*files_of(self.use, self.options), *filter(None, modules)}
         return {
             "use": self.use,
             "options": json.loads(json.dumps(self.options, default=str)),
             "version": version,
             "beside": dict(zip(self._beside(), beside, strict=True)),
-            "files": {str(path): content_digest(path) for path in files_of(self.use, self.options)},
+            "files": {str(path): content_digest(path) for path in files},
         }
 
 
@@ -123,6 +127,8 @@ def read_trackers(path: Path, defaults: Defaults) -> list[TrackerSpec]:
         ValueError: If a tracker lacks weights or teachers.
     """
     remedy = "Write NAME: {use: kcf, option: value}, one tracker per line"
+    if not path.is_file():
+        raise DataError(path, "there is no such file", remedy)
     document = parse_yaml_file(read_bytes(path), path, remedy)
     if not isinstance(document, dict) or not document:
         raise DataError(path, "this is not a mapping of trackers", remedy)

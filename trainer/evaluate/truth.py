@@ -23,7 +23,7 @@ from trainer.evaluate.protocol import Protocol
 Absent = Literal["protocol", "drop", "miss"]
 """Frames that the benchmark marks as absent (LaSOT's full_occlusion and out_of_view, GOT-10k's absence). protocol: they
 count by the box that is annotated there, as every frame does whose box is not NaN (the GOT-10k toolkit). drop: they do
-not count (pysot). miss: they count as missed, whatever the box (LaSOT's own toolkit)."""
+not count. miss: they count as missed, whatever the box (LaSOT's own toolkit, pysot)."""
 
 
 @dataclass(frozen=True, eq=False)
