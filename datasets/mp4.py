@@ -40,6 +40,7 @@ def write_mp4(path: Path, fps: float, images: Iterable[NDArray[np.uint8]]) -> No
                     size = (image.shape[1], image.shape[0])
                     writer = cv2.VideoWriter(str(file), cv2.VideoWriter.fourcc(*"mp4v"), fps, size)
                     if not writer.isOpened():
+                        file.open("wb").close()  # raises where it is the place that cannot be written
                         problem = f"this OpenCV cannot write it as MPEG-4 of {fps:g} frames per second"
                         raise DataError(path, problem, "Choose 10 or 30 frames per second, or another format")
                 writer.write(image)

@@ -69,8 +69,8 @@ def _read_folder(folder: Path) -> Video:
         return annotated(folder.name, images, boxes, flags, notes=notes)
     if any(folder.glob("groundtruth_rect*.txt")):
         sequences = Otb(folder.parent)
-        name = next(n for n in sequences.names if n in (folder.name, f"{folder.name}-1", f"{folder.name}-2"))
-        return sequences[name]
+        own = [n for n in sequences.names if n == folder.name or n.rpartition("-")[0] == folder.name]
+        return sequences[own[0]]
     raise DataError(
         folder,
         "holds neither groundtruth.txt (GOT-10k) nor groundtruth_rect.txt (OTB)",

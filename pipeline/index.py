@@ -32,6 +32,7 @@ from pipeline.executor import executor
 from pipeline.params import Params, read_params
 from pipeline.source import read_annotations
 from teachers import registry
+from teachers.options import TeacherConfigError
 
 FORM = Form(
     "index",
@@ -201,9 +202,11 @@ class Command:
     def run(self) -> int:
         """Write the index and say what is in it."""
         params = read_params(self.params)
-        for teacher in params.teachers.values():
-            # Here, before hours of tracking, and not when that teacher's turn comes.
-            registry.validate(teacher.use, teacher.options)
+        for name, teacher in params.teachers.items():
+            try:  # here, before hours of tracking, and not when that teacher's turn comes
+                registry.validate(teacher.use, teacher.options)
+            except TeacherConfigError as error:
+                raise TeacherConfigError(f"{self.params}: teachers.{name}: {error}") from error
         index = make_index(params)
         index.write(self.out)
         for note in index.notes:

@@ -290,8 +290,16 @@ def _loaded(use: str) -> Factory:
     except TeacherConfigError:
         raise
     except FAULTS as error:  # a third party's module, while it is imported
+        missing = (
+            isinstance(error, ModuleNotFoundError) and error.name == use.partition(":")[0].partition(".")[0]
+        )
+        where = (
+            ". It is looked for in the working folder, on PYTHONPATH, and among what is installed"
+            if missing
+            else ""
+        )
         raise TeacherConfigError(
-            f"teacher {use!r} cannot be imported: {type(error).__name__}: {error}"
+            f"teacher {use!r} cannot be imported: {type(error).__name__}: {error}{where}"
         ) from error
     return found
 

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from datasets.atomic import appearing
 from datasets.command_line import progress, run_only_command
+from teachers.devices import usable
 from teachers.mdnet.crop import as_input
 from teachers.mdnet.network import Widths
 from teachers.training.checkpoint import read_checkpoint
@@ -181,6 +182,7 @@ class Train:
         for name in ("minutes", "iterations", "domains", "length", "threads"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"--{name} {getattr(self, name)}: give a positive number")
+        usable("teachers.training.mdnet", self.device)
         torch.set_num_threads(self.threads)
         partial, options = self.out.with_suffix(".partial.pt"), self.options()
         state = read_checkpoint(partial, options) if self.resume else None

@@ -19,6 +19,7 @@ import torch
 from datasets.atomic import appearing
 from datasets.command_line import progress, run_only_command
 from datasets.spec import open_dataset
+from teachers.devices import usable
 from teachers.siamrpn.factory import SiamRpn
 from teachers.training.checkpoint import read_checkpoint
 from teachers.training.scoring import mean, scores
@@ -104,6 +105,7 @@ class Train:
             raise ValueError(f"--minutes {self.minutes}: give a positive number")
         if self.steps is not None and self.steps < 1:
             raise ValueError(f"--steps {self.steps}: give at least 1")
+        usable("teachers.training.siamrpn", self.device)
         torch.set_num_threads(self.threads)
         saved = read_checkpoint(self.checkpoint, self.options()) if self.resume else None
         learner, reached = Learner(self.seed, self.device, self.rate, self.precision), Progress()

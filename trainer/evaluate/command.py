@@ -215,7 +215,7 @@ class Evaluate:
             for job, outcome in outcomes
             if outcome.error
         ]
-        _complain(failures, "failures")
+        _complain(failures, "failed")
         alone = [
             f"{job.tracker.name} went on without {teacher} on {job.video}: {reason}"
             for job, outcome in outcomes
