@@ -3,12 +3,14 @@
 import dataclasses
 
 import numpy as np
+import pytest
 import torch
-from learning_runs import CPU
+from learning_runs import CPU, made, run_options
 
 from trainer.crops import crop_batch
 from trainer.curriculum import Curriculum
-from trainer.episodes import load, plan
+from trainer.episodes import Reader, draw_drift, load, plan, strayed
+from trainer.interactions import joined
 from trainer.mdp import overlap
 from trainer.options import CurriculumOptions, EpisodeOptions, TrainOptions
 from trainer.windows import held_out
@@ -22,6 +24,102 @@ def test_every_window_comes_once_a_round(windows):
     assert sorted(drawn[:12]) == sorted(drawn[12:]) == list(range(12))
     assert drawn[:12] != drawn[12:]
     assert drawn == [plan(options, windows, 3, s, e, 4).window for e in range(6) for s in range(4)]
+    assert drawn[:12] != [plan(options, windows, 4, s, e, 4).window for e in range(3) for s in range(4)]
+
+
+def test_no_two_students_and_no_two_episodes_are_drawn_alike(windows):
+    options = EpisodeOptions(shake=0.1, tint=0.4)
+    drawn = [plan(options, windows, 3, s, e, 4) for e in range(3) for s in range(4)]
+    assert len({one.shake for one in drawn}) == len({one.follow for one in drawn}) == len(drawn)
+    for one in drawn:  # nor is one colour brighter as it has more contrast
+        assert not np.isclose(np.array(one.contrast) - 1, one.brightness).any()
+
+
+def test_a_window_that_ends_without_its_target_is_not_run_backwards(windows):
+    """It would begin there, where no student can."""
+    options = EpisodeOptions(reverse=1.0)
+    assert plan(options, windows, 0, 0, 0, 1).reversed
+    windows.present[:, -1] = False
+    assert not any(plan(options, windows, 0, s, 0, 12).reversed for s in range(12))
+
+
+def test_turns_are_by_one_two_and_three_quarters(windows):
+    options = EpisodeOptions(turn=1.0)
+    assert {plan(options, windows, 0, s, 0, 40).quarters for s in range(40)} == {1, 2, 3}
+
+
+def test_tracks_stray_by_a_share_of_what_they_may():
+    """A part of them hardly, so that a judge sees good boxes too."""
+    options, rng = EpisodeOptions(drift=0.6), np.random.default_rng(0)
+    drifts = np.array([draw_drift(options, rng) for _ in range(4000)])
+    assert drifts.std() == pytest.approx(0.6 * np.sqrt(1 / 3), rel=0.05)
+    together = (np.abs(drifts) < 0.06).all(axis=1).mean()
+    assert (
+        together > 0.05
+    )  # all four numbers by one factor: by a factor each, it would be a hundredth of them
+
+
+def test_a_follower_that_strays_keeps_an_area():
+    boxes = np.tile(np.array([5, 5, 8, 4], np.float32), (4, 1))
+    strays = strayed(boxes, (0, 0, -3.0, 0), 1.5)
+    assert strays[:, 2].tolist() == [8, 2, 1.5, 1.5] and (strays[:, 3] == 4).all()
+
+
+def test_a_frame_without_target_asks_for_nothing_and_gives_nothing(windows):
+    """Though it may have a box: a target that is hidden is often annotated all the same."""
+    windows.present[:, 1] = False
+    _, now = made(windows, run_options(recipe="tras-no-curr"))
+    frame = now.frame()
+    assert not any(part.any() for part in (frame.truth, frame.teacher, frame.teacher_reward, frame.present))
+    assert not now.rewards(torch.zeros(2, 4, 4), frame).any()
+    gained, overlaps, _ = now.act(torch.zeros(4, 4), now.memory, frame)
+    assert not gained.any() and not overlaps.any()
+    assert now.frame().present.all() and now.frame().teacher_reward.any()
+
+
+def test_no_more_frames_are_decoded_than_an_episode_may_have(windows):
+    with Reader(TrainOptions(students=4), windows, CPU) as reader:
+        reader.prepare(0, 0, 1)
+        assert len(reader.take(0, 0, 1).images) == 2
+        assert len(reader.take(1, 0, windows.length - 1).images) == windows.length
+
+
+def test_what_an_episode_gained_is_counted_from_its_beginning(windows):
+    _, now = made(windows, run_options(recipe="tras-no-curr"))
+    sums, left = torch.zeros(4, 2), []
+    for _ in range(2 * windows.length):
+        frame = now.frame()
+        gained, _, ends = now.act(torch.zeros(4, 4), now.memory, frame)
+        sums = sums + torch.stack([gained, frame.teacher_reward], dim=1)
+        sums[ends] = 0.0
+        left.append(now.state()["gained"])
+        torch.testing.assert_close(left[-1], sums)
+    assert any(bool(each.any()) for each in left)
+
+
+@pytest.mark.parametrize("well", [True, False])
+def test_students_that_do_as_well_as_their_teachers_get_longer_episodes(windows, well):
+    curriculum = CurriculumOptions(start=1, episodes=2, success=1.0)
+    _, now = made(windows, run_options(curriculum=curriculum))
+    for _ in range(2):
+        frame = now.frame()
+        now.act(frame.truth if well else torch.full((4, 4), -1.0), now.memory, frame)
+    assert [c.horizon for c in now.curricula] == [2 if well else 1] * 4
+
+
+def test_students_go_on_in_the_middle_of_an_episode(windows):
+    options = run_options(recipe="tras-no-curr")
+    (learner, now), (_, again) = made(windows, options), made(windows, options)
+    learner.update()
+    state = now.state()
+    again.restore(joined([state]))
+    found = again.state()
+    assert state["gained"].any() and state["hidden"].any() and state["t"] == [3] * 4
+    assert found.keys() == state.keys()
+    for name, values in state.items():
+        assert torch.equal(found[name], values) if torch.is_tensor(values) else found[name] == values
+    for seen, wanted in zip(again.crops(), now.crops(), strict=True):
+        assert torch.equal(seen, wanted)
 
 
 def test_a_mirrored_and_reversed_clip_shows_the_same_mirrored_and_reversed(windows):
@@ -108,6 +206,7 @@ def test_the_curriculum_grows_with_success_alone():
         c.finish(1.0, 1.0)
     assert c.horizon == 9
     assert Curriculum(c.options, 9, True, **c.state()) == c
+    assert Curriculum(CurriculumOptions(start=5), most=3).horizon == 3
     still = Curriculum(c.options, 9, grows=False)
     still.finish(1, 0)
     assert still.horizon == still.longest_next == 9

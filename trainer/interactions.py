@@ -207,8 +207,10 @@ class Interactions:
         now = self._now()
         moved = transition(actions.detach().clamp(-1.0, 1.0), self.box)
         box = clip_box(moved, now.sizes[:, 0], now.sizes[:, 1], self._options.student.smallest_box)
-        overlaps = overlap(box, now.truth)
-        return box, overlaps, torch.where(frame.present, reward(overlaps), torch.zeros_like(overlaps))
+        found = overlap(box, now.truth)
+        nothing = torch.zeros_like(found)
+        overlaps = torch.where(frame.present, found, nothing)
+        return box, overlaps, torch.where(frame.present, reward(found), nothing)
 
     def _finish(self, rows: list[int], ended: Tensor) -> None:
         """Let those who are at their end, bool (S,), begin anew.
