@@ -103,6 +103,15 @@ def test_clipping_takes_sizes_per_box_and_the_authors_lower_bound():
     assert clipped.tolist() == [[0.0, 7.0, 640.0, 0.0], [320.0, 7.0, 3.0, 4.0]]
 
 
+def test_an_image_smaller_than_the_smallest_box_bounds_that():
+    clipped = clip_box(torch.tensor([1.0, 1.0, 2.0, 2.0]), 5, 90, smallest=7.0)
+    assert clipped.tolist() == [1.0, 1.0, 5.0, 7.0]
+
+
+def test_an_action_about_a_box_without_area_is_finite():
+    assert action_between(torch.ones(4), torch.tensor([0.0, 0.0, 0.0, 5.0])).isfinite().all()
+
+
 def test_gradients_flow_through_the_transition_and_the_overlap():
     a = torch.tensor([0.1, -0.1, 0.05, 0.0], dtype=torch.float64, requires_grad=True)
     reference = torch.tensor([10.0, 12.0, 30.0, 20.0], dtype=torch.float64)
