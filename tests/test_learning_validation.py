@@ -168,3 +168,29 @@ def test_scores_leave_out_frame_0_and_absent_frames():
     boxes[2, 2] = 5
     found = score([boxes], [(truth, np.array([True, True, True, False]))])
     assert found.ao == pytest.approx(0.75) and found.sr50 == 0.5 and found.frames == 2
+
+
+def test_the_boxes_to_beat_stay_where_they_are_or_go_on_as_they_began(windows, tmp_path):
+    """One that shrinks keeps a pixel; one that is hidden in frame 1 shows no speed."""
+    folder = write_got10k(tmp_path, {"hidden": 5, "moving": 5, "shrinking": 5}, "val")
+    (folder / "hidden" / "absence.label").write_text("0\n1\n0\n0\n0\n")
+    (folder / "shrinking" / "groundtruth.txt").write_text("".join(f"1,1,{s},{s}\n" for s in (10, 7, 4, 1, 1)))
+    found = HeldOut(whole(f"got10k:{tmp_path}:val"), windows).baselines()
+    shifted = [(10 - t) / (10 + t) for t in range(5)]
+    hidden, still = np.mean(shifted[2:]), np.mean(shifted[1:])
+    shrunk = np.mean([0.49, 0.16, 0.01, 0.01])
+    assert found["static box"].ao == pytest.approx((hidden + still + shrunk) / 3)
+    assert found["constant velocity box"].ao == pytest.approx((hidden + 1 + 1) / 3)
+    assert found["static box"].frames == found["constant velocity box"].frames == 11
+
+
+def test_no_more_videos_are_held_out_than_is_said_and_none_without_its_first_target(windows, tmp_path):
+    folder = write_got10k(tmp_path, {"a": 5, "b": 5, "c": 5}, "val")
+    (folder / "a" / "absence.label").write_text("1\n0\n0\n0\n0\n")
+    held = HeldOut(whole(f"got10k:{tmp_path}:val", most=2), windows)
+    assert [sequence.video.name for sequence in held] == ["b"] and len(held) == 1
+
+
+def test_windows_are_spread_from_the_first_to_the_last():
+    assert validation.spread(12, 3) == [0, 6, 11] and validation.spread(2, 9) == [0, 1]
+    assert validation.spread(0, 3) == []
