@@ -16,6 +16,7 @@ from datasets import open_dataset
 from datasets.errors import DataError, DataWarning
 from datasets.got10k import WITHHELD
 from datasets.image_files import image_number
+from datasets.otb import FRAMES
 from datasets.spec import KINDS, parse_spec
 from datasets.uav123 import PARTS
 from datasets.video import VideoDataset
@@ -174,6 +175,12 @@ def test_uav123_parts_do_not_overlap_but_at_their_borders() -> None:
         assert all(a[1] <= b[0] for a, b in pairwise(ordered))
 
 
+def test_uav123_parts_begin_and_end_at_every_sixth_image() -> None:
+    """An observation about the benchmark's configuration, which a slip of a digit would not keep."""
+    borders = {number for _, first, last in PARTS.values() for number in (first, last)}
+    assert {(number - 1) % 6 for number in borders} == {0}
+
+
 def test_lasot(tmp_path: Path) -> None:
     for folder in (tmp_path / "airplane" / "airplane-1", tmp_path / "bear-2"):
         write_images(folder / "img", range(1, 5))
@@ -240,6 +247,12 @@ def test_real_otb(real_data: Path) -> None:
     assert videos["Jogging-1"].ground_truth[0].tolist() == [110, 97, 25, 101]
     assert videos["Jogging-2"].ground_truth[0].tolist() == [179, 78, 37, 114]
     assert videos["Walking2"].ground_truth[0].tolist() == [129, 131, 31, 115]  # tabs and CRLF
+
+
+def test_the_benchmarks_frames_of_otb_are_as_many_as_its_annotations_have_rows(real_data: Path) -> None:
+    published = {path.stem.lower(): path for path in (real_data / "annotations" / "OTB100").glob("*.txt")}
+    for name, (first, last) in FRAMES.items():
+        assert len(published[name].read_text().splitlines()) == last - first + 1, name
 
 
 def test_real_clips_are_parts_of_the_real_sequences(real_data: Path) -> None:

@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datasets.video import Video
+from pipeline import places
 from pipeline.index import Index
 from pipeline.params import SelectParams
-from pipeline.select import Selection, lowest_overlap, select, window_starts
+from pipeline.select import Command, Selection, lowest_overlap, select, window_starts
 from pipeline.trajectories import Status, Trajectories, Trajectory, first_stop
 
 VALUES = st.sampled_from([0.0, 0.3, 0.5, 0.55, 0.7, 0.8, 1.0])
@@ -130,3 +131,20 @@ def test_absent_frames_stop_nobody():
 
 def test_frame_0_stops_nobody():
     assert first_stop(np.array([0.0, 0.9]), np.zeros(2, bool), 0.5) is None
+
+
+@pytest.mark.parametrize(("window_length", "said"), [(4, ""), (5, "no video has a window")])
+def test_it_is_told_where_the_windows_are_longer_than_every_video(workspace, capsys, window_length, said):
+    workspace(
+        dataset={"kind": "got10k", "root": "x"},
+        teachers={"kcf": {}},
+        select={"betas": [0.5], "window_length": window_length},
+    )
+    index = Index.of("x", [Video("v", (), np.ones((4, 4), np.float32), np.zeros(4, bool))])
+    index.write(places.INDEX)
+    run = Trajectory(np.ones((4, 4), np.float32), np.ones(4), Status.COMPLETED)
+    Trajectories.of("kcf", index.fingerprint, None, [run]).write(places.trajectories("kcf"))
+    assert Command().run() == 0
+    printed = capsys.readouterr()
+    assert ("1 window" in printed.out) == (not said)
+    assert said in printed.err and bool(said) == bool(printed.err)
