@@ -85,6 +85,13 @@ def test_frames_of_other_sizes_are_cropped_elsewhere_as_on_the_cpu(inference, mo
         assert (found - crops).abs().max() < 0.02  # a grey level of 255, in the colours' deviations
 
 
+def test_a_box_larger_than_the_image_is_seen_as_large_as_that(inference):
+    image = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+    boxes = np.float32([[-20, -10, WIDTH + 40, HEIGHT + 20], [0, 0, WIDTH, HEIGHT]])
+    for larger, whole in inference._crops([View(image, image, box) for box in boxes], 0):
+        assert torch.equal(larger, whole)
+
+
 def test_a_student_tracks_with_the_context_and_the_smallest_box_that_it_learned_with(tmp_path):
     student = Student(StudentOptions("tiny", 8, 32, context=3.0, smallest_box=7.0)).eval()
     torch.nn.init.normal_(student.actor.weight, std=1.0)

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 from transfer_samples import content, make_video, write_sample
 
@@ -41,3 +42,16 @@ def test_where_a_set_is_refused_those_before_it_are_closed(tmp_path, monkeypatch
     assert not opened[-1].pixels._file.closed
     whole.close()
     assert opened[-1].pixels._file.closed
+
+
+def test_windows_that_begin_without_their_target_are_left_out(tmp_path):
+    """No interaction can begin there; a target that is hidden later is no matter."""
+    videos = [make_video(tmp_path)]
+    write_sample(tmp_path, videos)
+    whole = content(videos)
+    absent = np.zeros_like(whole.absent)
+    absent[0, 0] = absent[1, 1] = True
+    write_set(tmp_path / "hidden.h5", dataclasses.replace(whole, absent=absent), tmp_path / "frames.h5")
+    opened = open_windows([tmp_path / "hidden.h5"])
+    assert opened.index.tolist() == list(range(1, len(absent))) and not opened.present[0, 1]
+    opened.close()
