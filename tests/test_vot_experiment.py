@@ -12,7 +12,15 @@ from datasets import open_dataset
 from datasets.errors import DataError
 from trainer.evaluate.regions import polygon, read_polygons
 from trainer.evaluate.supervised import Run, State, is_of, read_run, run_file, run_supervised, write_run
-from trainer.evaluate.vot_scores import Fragment, eao, eao_curve, score_sequence
+from trainer.evaluate.vot_scores import (
+    INTERVALS,
+    Fragment,
+    SequenceScore,
+    VotScores,
+    eao,
+    eao_curve,
+    score_sequence,
+)
 
 
 def test_a_failure_restarts_the_tracker_five_frames_later(tmp_path):
@@ -129,6 +137,24 @@ def test_accuracy_leaves_out_ten_frames_from_every_start():
     score = scored("s", half_run("1", "h" * 9, "ww"), half_run("1", "h" * 9, "h2"))
     assert score.accuracy == pytest.approx((1 + 0.5) / 2)
     assert score.failures == 0.5
+
+
+def test_sequences_count_by_their_lengths_and_failures_by_frame():
+    whole = [Fragment(np.ones(60), failed=False)]
+    short, long = SequenceScore("a", 100, 0.8, 1, whole, 30), SequenceScore("b", 300, 0.4, 3, whole, math.nan)
+    scores = VotScores("T", "vot:x", [short, long], (1, 50))
+    expected = {"eao": 1, "accuracy": 0.5, "robustness": 100 * 4 / 400, "failures": (100 + 900) / 400}
+    assert scores.values == pytest.approx(expected)
+    assert scores.speed == 30
+
+
+def test_frames_in_which_a_tracker_did_not_run_are_in_no_speed():
+    run = Run([State.STARTED, polygon(TARGET), State.FAILED, State.NOT_RUN], np.array([0.5, 0.25, 0.25, 0]))
+    assert scored("s", run).fps == 3
+
+
+def test_the_intervals_are_those_of_the_challenges():
+    assert INTERVALS == {"vot2018": (100, 356), "vot2019": (46, 291)}
 
 
 def test_eao_curve_worked_out_by_hand():
