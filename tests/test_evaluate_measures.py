@@ -11,7 +11,14 @@ from plain_measures import distance, iou, plain_got10k, plain_otb
 
 from datasets import open_dataset
 from datasets.results import ResultsFolder, write_results
-from trainer.evaluate.measures import CENTRE_THRESHOLDS, above, measured, overlap_thresholds, within
+from trainer.evaluate.measures import (
+    CENTRE_THRESHOLDS,
+    NORMALISED_THRESHOLDS,
+    above,
+    measured,
+    overlap_thresholds,
+    within,
+)
 
 TABLE_5 = {
     "TRAS": (0.481, 0.644),
@@ -49,6 +56,12 @@ def test_a_tie_is_no_success_but_is_precise():
     assert found.centre_error.tolist() == [2.5, 20.0]
     assert above(found.overlap, np.array([0, 0]), 1, np.array([0.5])).tolist() == [[0]]
     assert within(found.centre_error, np.array([0, 0]), 1, np.array([20.0])).tolist() == [[2]]
+
+
+def test_normalised_errors_are_in_sizes_of_the_target_of_at_least_a_pixel():
+    found = measured([[10, 0, 10, 20], [3, 4, 10, 10]], [[0, 0, 20, 40], [0, 0, 0.5, 0.25]])
+    assert found.normalised_error == pytest.approx([np.hypot(0.25, 0.25), np.hypot(7.75, 8.875)])
+    assert pytest.approx([k / 100 for k in range(51)]) == NORMALISED_THRESHOLDS
 
 
 def test_not_a_number_is_a_miss():

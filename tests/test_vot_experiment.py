@@ -1,6 +1,7 @@
 """VOT's supervised experiment: restarts, its files, and EAO, accuracy and robustness worked out by hand."""
 
 import math
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -50,6 +51,22 @@ def test_a_region_is_judged_as_its_file_has_it(tmp_path):
     assert run.failures == [1]
     write_run(run_file(tmp_path, "T", "s"), run)
     assert is_of(read_run(run_file(tmp_path, "T", "s"), 2), truth, IMAGE)
+
+
+def test_a_teacher_left_out_before_a_restart_is_told_after_it(tmp_path):
+    """A tracker that is started again has all its teachers back."""
+
+    class Losing(Scripted):
+        failed: ClassVar[dict[str, str]] = {}
+
+        def start(self, image, box, task):
+            self.failed = {} if self.started else {"kcf": "it broke"}
+            return super().start(image, box, task)
+
+    write_sequence(tmp_path, "s", 12, [[40, 40, 10, 10]] * 12)
+    truth = read_polygons(tmp_path / "s" / "groundtruth.txt", 12)
+    run = run_supervised(Losing(f4=AWAY), open_dataset(f"vot:{tmp_path}")["s"], truth, IMAGE)
+    assert run.starts == [0, 9] and run.left_out == {"kcf": "it broke"}
 
 
 def test_a_rotated_target_starts_the_box_around_it(tmp_path):
