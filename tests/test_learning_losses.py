@@ -148,6 +148,36 @@ def test_updates_are_those_of_students_that_learn_one_by_one(windows, recipe, ch
     assert [c.horizon for c in now.curricula] == [p.curriculum.horizon for p in plain.students]
 
 
+def test_means_are_per_step_of_the_students_that_are_meant(windows, monkeypatch):
+    options = run_options(recipe="tras-judge", students=6, segment=3)
+    learner, now = made(windows, options)
+    seen, interact = [], learner._interact
+    monkeypatch.setattr(learner, "_interact", lambda: seen.append(interact()) or seen[-1])
+    for _ in range(2):
+        learner.update()
+    means = learner.means()
+    role = np.array([RECIPES[options.recipe].role(n) for n in range(6)])
+    own, teacher = (
+        torch.cat([getattr(s, name) for s in seen]).numpy() for name in ("reward", "teacher_reward")
+    )
+    imitating = np.isin(role, ["distilling", "imitating"])
+    assert means["reward/imitation"] == pytest.approx(own[:, imitating].mean())
+    assert means["reward/autonomous"] == pytest.approx(own[:, role == "autonomous"].mean())
+    assert means["reward/teacher"] == pytest.approx(teacher.mean())
+    distilling = role == "distilling"
+    assert means["masked"] == pytest.approx((own < teacher)[:, distilling].mean())
+    assert means["horizon"] == pytest.approx(np.mean([c.horizon for c in now.curricula]))
+    assert learner.measures.count_nonzero() == 0
+
+
+def test_the_noise_is_another_in_every_update_and_run(windows):
+    first, other = (made(windows, run_options(seed=seed))[0] for seed in (0, 1))
+    noises = [first._noise()[0], other._noise()[0]]
+    first.updates = 1
+    noises.append(first._noise()[0])
+    assert len({noise.numpy().tobytes() for noise in noises}) == 3
+
+
 @pytest.mark.parametrize("ties", ["student", "teacher"])
 def test_frames_without_target_are_in_no_loss(windows, ties):
     windows.present[:, 2] = False

@@ -154,6 +154,12 @@ def test_failure_widens_the_search_and_trains_at_once(slim, monkeypatch):
         assert np.array_equal(box, batch._tracks[0].box)  # not regressed
     assert trans == pytest.approx([0.66, 0.726, 0.7986])
     assert not torch.equal(before, batch._layers.w4)
+    track = batch._tracks[0]
+    for _ in range(9):
+        track.lost(track.box)
+    assert track.trans == 1.5  # no farther
+    track.found(track.box, frames[0])
+    assert track.trans == 0.6
 
 
 def test_success_learns_every_tenth_frame(slim, monkeypatch):
