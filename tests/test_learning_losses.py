@@ -151,8 +151,14 @@ def test_updates_are_those_of_students_that_learn_one_by_one(windows, recipe, ch
 def test_means_are_per_step_of_the_students_that_are_meant(windows, monkeypatch):
     options = run_options(recipe="tras-judge", students=6, segment=3)
     learner, now = made(windows, options)
-    seen, interact = [], learner._interact
-    monkeypatch.setattr(learner, "_interact", lambda: seen.append(interact()) or seen[-1])
+    seen, overlaps, interact = [], [], learner._interact
+
+    def watched():
+        seen.append(interact())
+        overlaps.extend(learner._overlaps)
+        return seen[-1]
+
+    monkeypatch.setattr(learner, "_interact", watched)
     for _ in range(2):
         learner.update()
     means = learner.means()
@@ -166,6 +172,7 @@ def test_means_are_per_step_of_the_students_that_are_meant(windows, monkeypatch)
     assert means["reward/teacher"] == pytest.approx(teacher.mean())
     distilling = role == "distilling"
     assert means["masked"] == pytest.approx((own < teacher)[:, distilling].mean())
+    assert means["overlap"] == pytest.approx(torch.stack(overlaps).mean().item())
     assert means["horizon"] == pytest.approx(np.mean([c.horizon for c in now.curricula]))
     assert learner.measures.count_nonzero() == 0
 
