@@ -115,6 +115,15 @@ def test_the_best_finite_proposal_is_chosen():
     assert rows[:, 6].tolist() == [1, 0]
 
 
+def test_a_proposal_that_overflows_is_not_chosen_for_its_place_alone():
+    """Its penalty is finite, 0; where the window counts most, its place in the middle would have it chosen."""
+    classes, boxes = torch.zeros(1, 10, 3, 3), torch.zeros(1, 20, 3, 3)
+    boxes.view(1, 4, 45)[0, 2, 4::9] = 200
+    size, most = torch.tensor([[64.0, 64.0]], dtype=torch.float64), torch.tensor([0.9], dtype=torch.float64)
+    (row,) = choose(classes, boxes, anchors(3, CPU), cosine_window(3, CPU), size, 0.1, most)
+    assert row.isfinite().all() and row[6] == 1
+
+
 # The fast paths
 
 
