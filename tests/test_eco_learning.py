@@ -236,6 +236,18 @@ def test_the_sample_space_merges_what_is_alike():
     assert space.weights[space.samples[:, 0] == 90] == pytest.approx(RATE)
 
 
+@pytest.mark.parametrize(("later", "forgotten"), [(59, False), (61, True)])
+def test_the_sample_space_forgets_what_nothing_resembled_for_sixty_samples(later: int, forgotten: bool):
+    space = SampleSpace(2, 4)
+    for value in (0.0, 100.0, *[0.0] * later, 51.0):
+        space.add(np.full(4, value, np.float32))
+    assert space.samples[0, 0] == 0
+    assert (space.samples[1, 0] == 51) == forgotten
+    assert space.weights.sum() == pytest.approx(1, abs=1e-5)
+    if forgotten:
+        assert space.weights[1] == pytest.approx(RATE)
+
+
 def test_the_scale_filter_finds_a_change_of_size():
     image = texture(5, 300, 300, 3)
     position, size = (150.0, 150.0), (60.0, 44.0)

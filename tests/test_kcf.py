@@ -123,6 +123,9 @@ def test_the_first_box_is_the_published_rounding():
     box = Kcf().start(image, np.array([245, 180, 29, 26], dtype=np.float32), Task("a", 1))
     assert box.dtype == np.float32
     np.testing.assert_array_equal(box, [244.5, 180, 29, 26])
+    # The same of a frame that is halved, as it is from 100 x 100 on.
+    box = Kcf().start(image, np.array([20, 20, 100, 100], dtype=np.float32), Task("a", 1))
+    np.testing.assert_array_equal(box, [19, 19, 100, 100])
 
 
 @pytest.mark.parametrize(
@@ -194,6 +197,11 @@ def test_flat_images_and_targets_that_leave_are_followed_without_error():
 def test_refuses_options_without_meaning(options: dict[str, float]):
     with pytest.raises(ValueError, match=f"kcf: {next(iter(options))} is"):
         Kcf(**options)
+
+
+def test_a_new_frame_may_be_all_of_the_model():
+    images, truth = moving_texture(5)
+    assert np.abs(boxes_of(Kcf(interp_factor=1.0), images, truth[0])[:, :2] - truth[:5, :2]).max() <= 4
 
 
 def test_other_cells_and_paddings_follow_too():
