@@ -261,3 +261,14 @@ def test_the_scale_filter_finds_a_change_of_size():
         for _ in range(4):
             once *= scales.estimate(image, position, once)
         assert once == pytest.approx(1, abs=0.01)
+
+
+def test_the_scale_filter_has_the_published_scales_and_rate():
+    one, other = ScaleFilter((40, 30), (40, 30), False, None), ScaleFilter((40, 30), (40, 30), False, None)
+    np.testing.assert_allclose(one._factors, 1.02 ** (np.arange(-8, 9) * 33 / 17))
+    images = [texture(seed, 120, 120, 3) for seed in (1, 2)]
+    one.learn(images[0], (60, 60), 1.0)
+    first = one._denominator.copy()
+    one.learn(images[1], (60, 60), 1.0)
+    other.learn(images[1], (60, 60), 1.0)
+    np.testing.assert_allclose(one._denominator, 0.975 * first + 0.025 * other._denominator, rtol=1e-5)

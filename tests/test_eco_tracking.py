@@ -16,6 +16,7 @@ from datasets.errors import DataError
 from datasets.otb import Otb
 from teachers.base import Task, TeacherError
 from teachers.eco import Eco
+from teachers.eco.target import target_of
 from teachers.features.colours import ENTRIES, basic_colours, read_table
 from teachers.options import TeacherConfigError, checked_options
 
@@ -32,6 +33,22 @@ def test_follows_a_moving_texture():
     assert own.dtype == np.float32
     np.testing.assert_allclose(own[0], truth[0], rtol=1e-6)
     assert np.abs(own - truth).max() < 2.5
+
+
+def test_learns_in_the_first_frames_and_in_every_sixth_one_after_them():
+    images, truth = moving(23)
+    teacher, trained = Eco(), []
+    teacher.start(images[0], truth[0], Task("v", 23))
+    for number, image in enumerate(images[1:], start=2):
+        teacher.track(image)
+        if teacher._model._trained == number:
+            trained.append(number)
+    assert trained == [*range(2, 10), 15, 21]
+
+
+def test_a_target_may_be_a_hundred_times_as_long_as_it_is_wide():
+    image = np.zeros((40, 260, 3), np.uint8)
+    assert target_of(image, np.float32([10, 10, 200, 2]), Task("v", 1), "eco").size == (2, 200)
 
 
 def test_follows_growth():

@@ -7,7 +7,8 @@ from tiny_videos import write_got10k
 
 from datasets.errors import DataError
 from datasets.spec import opened
-from pipeline.index import Command, make_index
+from datasets.video import Video
+from pipeline.index import Command, Index, make_index
 from pipeline.params import read_params
 from pipeline.source import read_unchanged
 
@@ -69,3 +70,17 @@ def test_images_that_cannot_be_stored_as_they_are_stop_the_run_before_it_tracks(
         Command(path, out).run()
     assert not out.exists()
     assert Command(workspace(pack={}), out).run() == 0
+
+
+def test_a_fingerprint_is_of_boxes_absence_and_images():
+    boxes, absent = np.ones((3, 4), np.float32), np.array([False, True, False])
+    plain, hidden = Video("v", (), boxes, ~absent & absent), Video("v", (), boxes, absent)
+    indices = [
+        Index.of("x", [plain], ["1"]),
+        Index.of("x", [plain], ["2"]),
+        Index.of("x", [hidden], ["1"]),
+        Index.of("x", [Video("v", (), 2 * boxes, plain.absent)], ["1"]),
+        Index.of("x", [Video("w", (), boxes, plain.absent)], ["1"]),
+    ]
+    assert len({index.fingerprint for index in indices}) == len(indices)
+    assert Index.of("y", [plain], ["1"]).fingerprint == indices[0].fingerprint  # wherever it lies

@@ -145,7 +145,7 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
         truth.write_text("10,10,20,20\n" * 40)
         rows = ["10,10,20,20\n"] * {2: 39, 3: 41}.get(number, 40)
         if number == 4:
-            rows[7] = "NaN,NaN,NaN,NaN\n"
+            rows[7] = rows[30] = "NaN,NaN,NaN,NaN\n"
         folder = tmp_path / "results" / "A" / f"v{number}"
         if number != 1:
             folder.mkdir(parents=True)
@@ -167,6 +167,17 @@ def test_bad_results_fail_their_video_alone(
     assert "A: 4 of 5 trajectories failed" in err
     for part in ("v1", "39 rows for a video of 40 frames", "41 rows for a video of 40", "frame 7 of v4"):
         assert part in err
+
+
+def test_a_box_where_the_target_is_absent_overlaps_nothing(tmp_path: Path) -> None:
+    """Though one is annotated there: as in a trajectory that the stage track makes."""
+    folder = write_got10k(tmp_path, {"a": 5})
+    (folder / "a" / "absence.label").write_text("0\n0\n1\n0\n0\n")
+    result = tmp_path / "results" / "T" / "a" / "a_001.txt"
+    result.parent.mkdir(parents=True)
+    result.write_text((folder / "a" / "groundtruth.txt").read_text())
+    pool = recorded_pool(f"got10k:{tmp_path}:train", tmp_path / "results")
+    assert pool.trajectories["T"].overlap.tolist() == [1, 1, 0, 1, 1]
 
 
 def test_an_unknown_tracker_is_an_error(folders: tuple[Path, Path]) -> None:

@@ -206,3 +206,11 @@ def test_names_and_numbers_of_teachers(inference):
     one = Scripted(script(1))
     with pytest.raises(ValueError, match="two names"):
         TrasfustTracker(inference, {"a": one, "b": one})
+
+
+def test_a_recording_called_so_is_of_the_datasets_kind_and_names_are_in_a_version():
+    named = {"recorded": {"results": "r"}, "own": {"use": "recorded", "kind": "otb"}, "kcf": {}}
+    kinds = {name: options.get("kind") for name, options in pool.named(named, "uav123").items()}
+    assert kinds == {"recorded": "uav123", "own": "otb", "kcf": None}
+    teacher = Scripted(script(1))
+    assert pool.version_beside(1, {"a": teacher}) != pool.version_beside(1, {"b": teacher})
