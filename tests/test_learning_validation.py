@@ -16,11 +16,12 @@ from teachers.base import Task
 from trainer import validation
 from trainer.checkpoint import load_checkpoint
 from trainer.crops import crop_batch
+from trainer.held_out import score, spread
 from trainer.mdp import clip_box, transition
 from trainer.options import OptimiserOptions, TrainOptions, ValidationOptions
 from trainer.trackers import Inference, TrasTracker
 from trainer.train import first_student, train
-from trainer.validation import HeldOut, follow, score
+from trainer.validation import HeldOut, follow
 from trainer.windows import split
 
 torch.set_num_threads(1)
@@ -192,5 +193,5 @@ def test_no_more_videos_are_held_out_than_is_said_and_none_without_its_first_tar
 
 
 def test_windows_are_spread_from_the_first_to_the_last():
-    assert validation.spread(12, 3) == [0, 6, 11] and validation.spread(2, 9) == [0, 1]
-    assert validation.spread(0, 3) == []
+    assert spread(12, 3) == [0, 6, 11] and spread(2, 9) == [0, 1]
+    assert spread(0, 3) == []

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from datasets.boxes import Boxes, overlap
 from datasets.transfer.window import Window
 from trainer.episodes import draw_drift, strayed
+from trainer.held_out import HeldOutWindow, Score, crops, score, spread
 from trainer.options import TrainOptions
 from trainer.student import Student, diverged
-from trainer.validation import HeldOutWindow, Score, crops, score, spread
 from trainer.windows import Windows
 
 TRACKS = 4

@@ -7,8 +7,8 @@ from types import TracebackType
 from typing import Self
 
 from datasets.command_line import progress
+from trainer.held_out import Score
 from trainer.options import TrainOptions
-from trainer.validation import Score
 
 _SHOWN = {
     "loss/imitation": "imitation",

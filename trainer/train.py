@@ -22,6 +22,7 @@ from datasets.transfer.seal import read_seal
 from trainer.backbones import load_imagenet
 from trainer.checkpoint import NAME, Checkpoint, Standing, fitting, load_checkpoint
 from trainer.episodes import Reader
+from trainer.held_out import Score
 from trainer.interactions import Interactions, joined
 from trainer.learner import Learner
 from trainer.logs import Logs
@@ -31,7 +32,7 @@ from trainer.processes import Processes, join
 from trainer.report import Report
 from trainer.saved_options import as_json, resumed, write_options
 from trainer.student import Student, StudentOptions, load_student, save_student
-from trainer.validation import HeldOut, Score, Validation
+from trainer.validation import HeldOut, Validation
 from trainer.windows import Windows, open_windows, split
 
 OPTIONS = "options.json"

@@ -9,24 +9,29 @@ lockstep, as TRAS tracks (Section 3.5): actions clamped, boxes clipped, the LSTM
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 from blake3 import blake3
 from numpy.typing import NDArray
-from torch import Tensor
 
 from datasets import open_dataset
-from datasets.boxes import Boxes, overlap
-from datasets.images import RGB, read_with_content
-from datasets.transfer.window import Window
+from datasets.boxes import Boxes
 from datasets.video import Video
-from trainer.crops import crop_batch
-from trainer.cutouts import crop_uploaded
-from trainer.mdp import clip_box, seen_box, transition
+from trainer.held_out import (
+    HeldOutSequence,
+    HeldOutVideo,
+    HeldOutWindow,
+    Pixels,
+    Score,
+    crops,
+    score,
+    spread,
+)
+from trainer.mdp import clip_box, transition
 from trainer.options import TrainOptions
 from trainer.student import LSTMState, Student, diverged
 from trainer.trackers.memory import Memory
@@ -34,77 +39,6 @@ from trainer.windows import Windows
 
 _TOGETHER = 32
 """Videos in one call of the network."""
-
-
-class Pixels(NamedTuple):
-    """One frame: its stored image, where that lies in the source image (x, y, w, h), and the source's size."""
-
-    image: RGB
-    window: Boxes
-    size: tuple[int, int]
-
-
-class Sequence_(Protocol):  # noqa: N801  # `Sequence` is the standard library's
-    """A held-out video or window of one."""
-
-    @property
-    def truth(self) -> Boxes:
-        """Ground truth, float32 (T, 4)."""
-        ...
-
-    @property
-    def present(self) -> NDArray[np.bool_]:
-        """Frames that count, bool (T,)."""
-        ...
-
-    def pixels(self, t: int) -> Pixels:
-        """Frame t."""
-        ...
-
-
-@dataclass(frozen=True, eq=False)
-class HeldOutWindow:
-    """A window of a transfer set."""
-
-    window: Window
-
-    @property
-    def truth(self) -> Boxes:
-        """As annotated."""
-        return self.window.ground_truth
-
-    @property
-    def present(self) -> NDArray[np.bool_]:
-        """Where the target is not absent."""
-        return ~self.window.absent
-
-    def pixels(self, t: int) -> Pixels:
-        """What is stored of frame t."""
-        width, height = self.window.image_size[t].tolist()
-        return Pixels(self.window.glimpse(t), self.window.regions[t], (width, height))
-
-
-@dataclass(frozen=True, eq=False)
-class HeldOutVideo:
-    """A whole video of a dataset."""
-
-    video: Video
-
-    @property
-    def truth(self) -> Boxes:
-        """As annotated."""
-        return self.video.ground_truth
-
-    @property
-    def present(self) -> NDArray[np.bool_]:
-        """Where the target is not absent."""
-        return ~self.video.absent
-
-    def pixels(self, t: int) -> Pixels:
-        """Frame t, whole."""
-        image = read_with_content(self.video.frames[t])[1]
-        height, width = image.shape[:2]
-        return Pixels(image, np.array([0, 0, width, height], dtype=np.float32), (width, height))
 
 
 class Validation(Protocol):
@@ -176,7 +110,7 @@ class HeldOut:
         """How many windows or videos."""
         return len(self._videos) or len(self._rows)
 
-    def __iter__(self) -> Iterator[Sequence_]:
+    def __iter__(self) -> Iterator[HeldOutSequence]:
         """Each of them."""
         if self._videos:
             return (HeldOutVideo(video) for video in self._videos)
@@ -221,42 +155,6 @@ def _holds(boxes: Boxes, part: Boxes) -> bool:
     return bool(((every == part) | (np.isnan(every) & np.isnan(part))).all(axis=(1, 2)).any())
 
 
-def spread(count: int, most: int) -> list[int]:
-    """At most so many row numbers, evenly spread over all."""
-    return (
-        np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist() if count else []
-    )
-
-
-@dataclass(frozen=True)
-class Score:
-    """How well boxes overlap the ground truth, over all frames t >= 1 in which the target is present.
-
-    Attributes:
-        ao: Mean over sequences of the mean overlap.
-        sr50: Mean over sequences of the share of frames with overlap above 0.5.
-        frames: How many counted.
-    """
-
-    ao: float
-    sr50: float
-    frames: int
-
-
-def score(results: Sequence[Boxes], sequences: Sequence[tuple[Boxes, NDArray[np.bool_]]]) -> Score:
-    """Score boxes (T, 4) of every sequence against its (truth, present)."""
-    means, rates, frames = [], [], 0
-    for boxes, (truth, present) in zip(results, sequences, strict=True):
-        found = overlap(boxes, truth)[1:][present[1:]]
-        if len(found):
-            means.append(found.mean())
-            rates.append((found > 0.5).mean())
-            frames += len(found)
-    if not means:
-        return Score(0.0, 0.0, 0)
-    return Score(float(np.mean(means)), float(np.mean(rates)), frames)
-
-
 def _glide(truth: Boxes, present: NDArray[np.bool_]) -> Boxes:
     step = truth[1] - truth[0] if len(truth) > 1 and present[1] else np.zeros(4, np.float32)
     boxes: Boxes = truth[0] + np.arange(len(truth), dtype=np.float32)[:, None] * step
@@ -269,7 +167,7 @@ class _Target:
     """One sequence on its way."""
 
     number: int
-    sequence: Sequence_
+    sequence: HeldOutSequence
     boxes: list[Boxes]
     before: Pixels
     memory: Memory
@@ -281,7 +179,7 @@ class _Target:
 
 
 @torch.inference_mode()
-def follow(student: Student, held_out: HeldOut, device: torch.device) -> list[tuple[Boxes, Sequence_]]:
+def follow(student: Student, held_out: HeldOut, device: torch.device) -> list[tuple[Boxes, HeldOutSequence]]:
     """Track every sequence from its ground truth in frame 0.
 
     Args:
@@ -298,7 +196,7 @@ def follow(student: Student, held_out: HeldOut, device: torch.device) -> list[tu
     """
     student.eval()
     waiting = enumerate(held_out)
-    done: dict[int, tuple[Boxes, Sequence_]] = {}
+    done: dict[int, tuple[Boxes, HeldOutSequence]] = {}
     busy: list[_Target] = []
     while True:
         while len(busy) < _TOGETHER and (next_one := next(waiting, None)) is not None:
@@ -312,28 +210,6 @@ def follow(student: Student, held_out: HeldOut, device: torch.device) -> list[tu
             if target.over:
                 done[target.number] = np.stack(target.boxes).astype(np.float32), target.sequence
         busy = [target for target in busy if not target.over]
-
-
-def crops(
-    student: Student,
-    before: Sequence[Pixels],
-    now: Sequence[Pixels],
-    box: Tensor,
-    device: torch.device,
-) -> tuple[Tensor, Tensor]:
-    """The states of B targets: two frames of each around its last box, (B, 4), on the CPU; the crops on the device."""
-    pairs = [*before, *now]
-    images, windows = [p.image for p in pairs], np.stack([p.window for p in pairs])
-    sizes = torch.tensor([p.size for p in pairs], dtype=torch.float32)
-    around = seen_box(box, *sizes[len(now) :].unbind(dim=1)).repeat(2, 1)
-    size, context = student.options.crop_size, student.options.context
-    if device.type == "cpu":
-        tensors = [torch.from_numpy(image) for image in images]
-        made = crop_batch(tensors, torch.from_numpy(windows), sizes, around, size, context)
-    else:
-        made = crop_uploaded(images, windows, sizes.numpy(), around.numpy(), size, context, device)
-    previous, current = made.chunk(2)
-    return previous, current
 
 
 def _advance(student: Student, busy: list[_Target], device: torch.device) -> None:
