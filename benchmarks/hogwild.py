@@ -17,11 +17,11 @@ from torch import Tensor, nn
 
 from trainer import episodes, winograd
 from trainer.crops import crop_batch
+from trainer.first_student import first_student
 from trainer.losses import Segment, losses
 from trainer.mdp import action_between, clip_box, overlap, reward, seen_box, transition
 from trainer.options import RECIPES, TrainOptions
 from trainer.student import LSTMState, Student, StudentOutput
-from trainer.train import first_student
 from trainer.windows import Windows, open_windows
 
 

@@ -40,12 +40,12 @@ from hogwild import independent, wait
 from trainer import episodes, interactions
 from trainer.backbones import BackboneName
 from trainer.episodes import Reader
+from trainer.first_student import first_student
 from trainer.interactions import Interactions
 from trainer.learner import Learner
 from trainer.options import MachineOptions, OptimiserOptions, TrainOptions
 from trainer.processes import join
 from trainer.student import StudentOptions
-from trainer.train import first_student
 from trainer.windows import open_windows
 
 Scheme = Literal["paper", "ours", "compiled", "processes", "shares"]

@@ -7,6 +7,7 @@ import torch
 from conftest import REPOSITORY
 
 from trainer.episodes import Reader
+from trainer.first_student import first_student
 from trainer.interactions import Interactions
 from trainer.learner import Learner
 from trainer.options import (
@@ -20,7 +21,6 @@ from trainer.options import (
 )
 from trainer.processes import Processes
 from trainer.student import StudentOptions, load_student
-from trainer.train import first_student
 
 torch.set_num_threads(1)
 CPU = torch.device("cpu")

@@ -9,10 +9,10 @@ from datasets.transfer.crop import crop_region
 from trainer.crops import crop_batch
 from trainer.curriculum import Curriculum
 from trainer.episodes import load, plan
+from trainer.first_student import first_student
 from trainer.losses import Segment
 from trainer.mdp import action_between, clip_box, overlap, reward, seen_box, transition
 from trainer.options import RECIPES
-from trainer.train import first_student
 
 
 def plain_losses(segment, s, masked, options):

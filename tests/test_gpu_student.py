@@ -17,6 +17,7 @@ from teachers.base import Task
 from trainer.crops import DEVIATION, MEAN, crop_batch, normalised
 from trainer.cutouts import crop_uploaded
 from trainer.episodes import Reader
+from trainer.first_student import first_student
 from trainer.interactions import Interactions
 from trainer.learner import Learner
 from trainer.options import (
@@ -31,7 +32,7 @@ from trainer.picking import HeldOutTracks
 from trainer.processes import Processes
 from trainer.student import Student, StudentOptions, load_student
 from trainer.trackers import Inference, TrasBatch, TrasfustTracker, TrasTracker
-from trainer.train import first_student, train
+from trainer.train import train
 from trainer.validation import HeldOut, follow
 
 pytestmark = pytest.mark.skipif(

@@ -16,10 +16,11 @@ from datasets.command_line import run_only_command
 from datasets.errors import DataError
 from trainer.__main__ import Train
 from trainer.checkpoint import load_checkpoint
+from trainer.first_student import first_student
 from trainer.learner import Learner
 from trainer.options import OptimiserOptions, TrainOptions
 from trainer.student import load_student
-from trainer.train import first_student, train
+from trainer.train import train
 
 torch.set_num_threads(1)
 

@@ -16,11 +16,12 @@ from teachers.base import Task
 from trainer import validation
 from trainer.checkpoint import load_checkpoint
 from trainer.crops import crop_batch
+from trainer.first_student import first_student
 from trainer.held_out import score, spread
 from trainer.mdp import clip_box, transition
 from trainer.options import OptimiserOptions, TrainOptions, ValidationOptions
 from trainer.trackers import Inference, TrasTracker
-from trainer.train import first_student, train
+from trainer.train import train
 from trainer.validation import HeldOut, follow
 from trainer.windows import split
 

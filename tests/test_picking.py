@@ -10,6 +10,7 @@ from learning_runs import CPU, TINY
 
 from datasets.boxes import overlap
 from trainer.crops import crop_batch
+from trainer.first_student import first_student
 from trainer.mdp import seen_box
 from trainer.options import (
     EpisodeOptions,
@@ -22,7 +23,7 @@ from trainer.options import (
 )
 from trainer.picking import TRACKS, HeldOutTracks
 from trainer.student import Student, load_student
-from trainer.train import first_student, train
+from trainer.train import train
 from trainer.windows import Windows
 
 torch.set_num_threads(1)

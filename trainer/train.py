@@ -7,7 +7,7 @@ import time
 import warnings
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
@@ -19,9 +19,9 @@ from datasets.command_line import counted
 from datasets.errors import DataError, DataWarning
 from datasets.spec import parse_spec
 from datasets.transfer.seal import read_seal
-from trainer.backbones import load_imagenet
 from trainer.checkpoint import NAME, Checkpoint, Standing, fitting, load_checkpoint
 from trainer.episodes import Reader
+from trainer.first_student import first_student
 from trainer.held_out import Score
 from trainer.interactions import Interactions, joined
 from trainer.learner import Learner
@@ -31,7 +31,7 @@ from trainer.picking import HeldOutTracks
 from trainer.processes import Processes, join
 from trainer.report import Report
 from trainer.saved_options import as_json, resumed, write_options
-from trainer.student import Student, StudentOptions, load_student, save_student
+from trainer.student import save_student
 from trainer.validation import HeldOut, Validation
 from trainer.windows import Windows, open_windows, split
 
@@ -327,42 +327,6 @@ def _told(outcome: Outcome, options: TrainOptions, held_out: int) -> str:
     else:
         kept = f"nothing was validated yet, so there is no {BEST}" if held_out else f"{BEST} is the last"
     return f"ended after update {outcome.updates}: {how}; {kept}"
-
-
-def first_student(options: TrainOptions, fresh: bool = True) -> Student:
-    """The student before its first update, on the CPU.
-
-    Args:
-        options: Of the run.
-        fresh: Load what the options name; otherwise its values do not matter, for a checkpoint replaces them.
-
-    Raises:
-        ValueError: If the weights named belong to a student of another shape.
-        DataError: If a file of weights is missing, damaged or another network's.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(options.seed)
-        student = Student(options.student)
-    if not fresh:
-        return student
-    if options.init is not None:
-        student = load_student(options.init)
-        if student.options != options.student:
-            raise ValueError(
-                f"init: {options.init} holds a student of {_differing(student.options, options.student)}, not of "
-                f"{_differing(options.student, student.options)}: give these options as it has them"
-            )
-    elif isinstance(options.imagenet, Path):
-        load_imagenet(student.backbone, options.imagenet)
-    elif options.imagenet == "download" and options.student.backbone == "resnet18":
-        load_imagenet(student.backbone)
-    return student
-
-
-def _differing(options: StudentOptions, other: StudentOptions) -> str:
-    """What one student has that the other has not, as options of the command line."""
-    own = set(asdict(options).items()) - set(asdict(other).items())
-    return " ".join(f"--student.{name.replace('_', '-')} {value}" for name, value in sorted(own))
 
 
 @contextmanager
