@@ -13,6 +13,7 @@ from datasets.errors import DataError
 from datasets.spec import KINDS
 from datasets.strict_yaml import parse_yaml_file
 from datasets.synthetic.options import SyntheticOptions
+from datasets.transfer.format import MOST_TEACHERS
 from pipeline import places
 
 POOL_FILES = "P"
@@ -172,6 +173,10 @@ class Params(Section):
     def _named(cls, teachers: object) -> object:
         if not isinstance(teachers, dict):
             raise ValueError("this is a mapping from a teacher's name to its options ({} for none)")  # noqa: TRY004
+        if len(teachers) > MOST_TEACHERS:
+            raise ValueError(
+                f"these are {len(teachers)}, and a transfer set counts to {MOST_TEACHERS}: name fewer"
+            )
         for name in teachers:
             if not isinstance(name, str):
                 raise ValueError(f"{name!r} is no text to YAML: put the teacher's name in quotes")  # noqa: TRY004

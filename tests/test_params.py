@@ -76,6 +76,7 @@ def test_a_teacher_uses_the_tracker_of_its_name_unless_told_otherwise(tmp_path):
         ({"pack": {"window_scale": float("inf")}}, ["pack.window_scale = inf", "finite"]),
         ({"pack": {"oversampling": float("nan")}}, ["pack.oversampling = nan"]),
         ({"teachers": {"P": {}}}, ["'P'", "pool of all teachers"]),
+        ({"teachers": {f"k{n}": {"use": "kcf"} for n in range(128)}}, ["these are 128", "counts to 127"]),
         ({"teachers": {"a/b": {}}}, ["'a/b'", "names files"]),
         ({"teachers": {1: {}}}, ["teachers", "1 is no text to YAML", "in quotes"]),
         ({"teachers": {True: {"use": "kcf"}}}, ["True is no text to YAML"]),

@@ -22,6 +22,8 @@ from typing import Final
 FORMAT: Final = "transfer-set"
 FRAMES_FORMAT: Final = "transfer-frames"
 VERSION: Final = 1
+MOST_TEACHERS: Final = 127
+"""What overlap/best, of one byte, can count."""
 PIXELS: Final = "frames/data"
 USER_BLOCK: Final = 4096
 DIGEST_BYTES: Final = 16

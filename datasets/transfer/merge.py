@@ -17,6 +17,7 @@ import tyro
 
 from datasets.command_line import counted, progress
 from datasets.errors import DataError
+from datasets.transfer.format import MOST_TEACHERS
 from datasets.transfer.making import counter, refuse_existing, tell
 from datasets.transfer.rules import FORBIDDEN
 from datasets.transfer.seal import Seal
@@ -44,8 +45,6 @@ _JOINED: Final = (
 """Attributes that name where something comes from: a merged set names all, with `_AND` between."""
 
 _AND: Final = " + "
-_MOST_TEACHERS: Final = 127
-"""What overlap/best, of one byte, can count."""
 
 
 @dataclass(frozen=True)
@@ -142,10 +141,8 @@ def _attributes(sets: Sequence[OpenSet]) -> dict[str, Any]:
                 problem = f"cannot be merged with {first.path}: its {name} is {others}, there it is {mine}"
                 raise DataError(other.path, problem, remedy)
     teachers = list(dict.fromkeys(name for s in sets for name in s.attributes["teachers"]))
-    if len(teachers) > _MOST_TEACHERS:
-        problem = (
-            f"would be one of {len(teachers)} teachers in a merged set, which counts to {_MOST_TEACHERS}"
-        )
+    if len(teachers) > MOST_TEACHERS:
+        problem = f"would be one of {len(teachers)} teachers in a merged set, which counts to {MOST_TEACHERS}"
         raise DataError(sets[-1].path, problem, "Merge sets of fewer teachers")
     joined = {
         name: _AND.join(dict.fromkeys(text for s in sets for text in s.attributes[name].split(_AND) if text))
