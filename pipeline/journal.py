@@ -118,7 +118,7 @@ class Journal:
             yield video, Entry(Outcome(trajectory, trace, seconds), digest, stop_below)
 
     def add(self, video: str, entry: Entry) -> None:
-        """Write one row; when this returns, no kill of the process takes it away (a power cut may, of the last rows)."""
+        """Write one row; after that no kill of the process takes it away (a power cut may take the last ones)."""
         trajectory = entry.outcome.trajectory
         with self._connection:
             self._connection.execute(

@@ -289,7 +289,7 @@ def test_the_command_and_what_it_refuses(whole, tmp_path, capsys, monkeypatch):
         ((tmp_path / "no.h5", first, tmp_path / "x.h5"), "x.h5: does not exist"),
         ((tmp_path / "no.h5", first, second, "--prefix", "a"), "--prefix: 1 for 2 sets: give one for each"),
         ((tmp_path / "no.h5", first, "--prefix", "a/"), "--prefix 'a/': a video's name holds no"),
-        ((tmp_path / "no.h5", path.with_name("frames.h5")), "format 'transfer-frames'"),
+        ((tmp_path / "no.h5", path.with_name("frames.h5")), "this is the pixels of transfer sets"),
     ]:
         assert run(*arguments) == 2
         assert said in capsys.readouterr().err
