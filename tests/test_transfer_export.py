@@ -98,7 +98,7 @@ def test_the_command_and_what_it_refuses(folder, tmp_path_factory, capsys, monke
     shutil.copy(made, lonely / "part.h5")
     with pytest.raises(DataError, match=r"no frames\.h5 beside it"):
         export(lonely / "part.h5", lonely / "alone.h5")
-    with pytest.raises(DataError, match="format 'transfer-frames'"):
+    with pytest.raises(DataError, match="this is the pixels of transfer sets"):
         export(made.with_name("frames.h5"), lonely / "alone.h5")
     with pytest.raises(DataError, match="does not exist"):
         export(lonely / "nothing.h5", lonely / "alone.h5")
