@@ -24,7 +24,7 @@ REPORT = Path("report")
 def made_by(command: str) -> str:
     """What to do about a file that a command makes and that is missing, or cannot be read."""
     if not PARAMS.is_file():
-        return "Run from the folder that holds params.yaml"
+        return f"Run from the folder that holds params.yaml, where `{command}` makes it"
     # DVC takes a file that it knows for up to date, though another version of this program may have made it.
     return f"Run `{command}` to make it (with --force if DVC finds nothing to do)"
 

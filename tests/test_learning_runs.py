@@ -127,7 +127,8 @@ def in_two_processes(words, code=0):
 def test_processes_wait_longer_for_each_other_than_a_validation_of_whole_videos_takes():
     words = "from trainer.processes import join; import torch; from torch import distributed as d; me = join('cpu'); "
     words += (
-        "print(d.group.WORLD._get_backend(torch.device('cpu')).options._timeout.total_seconds()); me.leave()"
+        "print(d.group.WORLD._get_backend(torch.device('cpu')).options._timeout.total_seconds()); "
+        "d.barrier(); me.leave()"  # who leaves while the other still connects breaks that
     )
     assert min(float(out) for out in in_two_processes([sys.executable, "-c", words])) >= 12 * 3600
 
