@@ -120,11 +120,14 @@ def edit(path, name, index, value):
         ("boxes/absent", (0, 3), 1, "boxes/absent, window 0", "absent_policy is 'fail'"),
         ("windows/start", 2, 6, "windows/start, window 2", "starts at 6 in a video of 9 frames"),
         ("windows/start", 1, 1, "windows/frame, window 1", "not its frames"),
+        ("windows/start", 0, -1, "windows/start, window 0", "starts at -1"),
         ("windows/video", 1, 2, "windows/video, window 1", "names video 2 of 2"),
         ("windows/frame", (0, 0), 99, "windows/frame, window 0", "rows 99"),
+        ("windows/frame", (5, 3), 18, "windows/frame, window 5", "rows 14 ... 18 are not there"),
+        ("windows/frame", 0, np.arange(9, 13), "windows/frame, window 0", "not its frames of its video"),
         ("videos/name", 0, b"../up", "videos/name, row 0", "not a plain name"),
         ("videos/name", 1, b"alpha", "videos/name, row 1", "also stands in row 0"),
-        ("@beta", None, 1.5, "attribute beta", "not in [0, 1)"),
+        ("@beta", None, 1.0, "attribute beta", "not in [0, 1)"),
         ("@beta", None, "high", "attribute beta", "not a float"),
         ("@format_version", None, 2, "file", "format_version 2"),
         ("@frames_fingerprint", None, "0" * 64, "file", "another build"),
@@ -141,24 +144,51 @@ def test_broken_sets(copy, name, index, value, where, what):
     ("name", "index", "value", "where", "what"),
     [
         ("frames/offset", 3, 0, "frames/offset, row 2", "ends at 0"),
+        ("frames/offset", 3, lambda offset: offset[2], "frames/offset, row 2", "begins at"),
         ("frames/offset", 0, 1, "frames/offset", "runs from 1"),
-        ("frames/digest", (4, 0), 0, "frames/data, row 4", "digest differs"),
+        ("frames/digest", (4, 0), lambda digest: digest[4, 0] ^ 1, "frames/data, row 4", "digest differs"),
         ("frames/size", (5, 0), 1, "frames/data, row 5", "frames/size says 1 x"),
-        ("frames/window", (6, 2), 5000.0, "frames/window, row 6", "no part of an image"),
+        ("frames/size", (5, 0), 0, "frames/window, row 5", "no part of an image"),
+        ("frames/window", (6, 0), -1.0, "frames/window, row 6", "no part of an image"),
+        ("frames/window", (6, 2), lambda window: 73 - window[6, 0], "frames/window, row 6", "image of [72, 50]"),
         ("frames/window", (6, 2), np.nan, "frames/window, row 6", "no part of an image"),
         ("frames/video", 17, 4, "frames/video, row 17", "names video 4 of 2"),
+        ("frames/video", slice(9, 18), 2, "frames/index, row 9", "video 2, frame 0 does not follow"),
+        ("frames/video", slice(0, 9), 1, "frames/index, row 0", "video 1, frame 0 does not follow"),
         ("frames/index", 1, 0, "frames/index, row 1", "does not follow"),
+        ("frames/index", 0, -1, "frames/index, row 0", "frame -1 is negative"),
         ("frames/video_name", 0, b"..", "frames/video_name, row 0", "not a plain name"),
     ],
 )
 def test_broken_frames(copy, name, index, value, where, what):
     frames = copy.with_name("frames.h5")
-    if name == "frames/digest":
+    if callable(value):
         with h5py.File(frames) as file:
-            value = int(file[name][index]) ^ 1
+            value = value(file[name][()])
     edit(frames, name, index, value)
     problems = validate(frames)
     assert any(p.where == where and what in p.what for p in problems), [str(p) for p in problems]
+
+
+@pytest.mark.parametrize(("policy", "window", "frame"), [("fail", 0, 0), ("ignore", 1, 2)])
+def test_frame_0_and_absent_frames_that_are_ignored_are_judged_by_nobody(copy, policy, window, frame):
+    edit(copy, "@absent_policy", None, policy)
+    edit(copy, "boxes/absent", (window, frame), 1)
+    edit(copy, "boxes/teacher", (window, frame, 0, 0), 500.0)
+    edit(copy, "overlap/iou", (window, frame, 0), 0.0)
+    edit(copy, "overlap/best", (window, frame), 1)
+    assert validate(copy) == []
+
+
+def test_an_overlap_of_beta_itself_is_not_above_it(copy):
+    with h5py.File(copy) as file:
+        half = file["boxes/ground_truth"][1, 2] * np.float32([1, 1, 0.5, 1])
+    edit(copy, "boxes/teacher", (1, 2, 0), half)
+    edit(copy, "overlap/iou", (1, 2, 0), 0.5)
+    edit(copy, "overlap/best", (1, 2), 1)
+    (problem,) = validate(copy)
+    assert problem.where == "overlap/iou, window 1"
+    assert "falls to 0.500000, not above β = 0.5" in problem.what
 
 
 def test_layout_is_checked(copy):
@@ -174,6 +204,16 @@ def test_layout_is_checked(copy):
     assert "dtype int16, not |u1" in found["boxes/absent"]
     assert found["windows/start"] == "is missing"
     assert found["attribute pool"] == "is missing"
+
+
+def test_a_chunked_array_is_reported(copy):
+    with h5py.File(copy, "r+") as file:
+        best = file["overlap/best"][()]
+        del file["overlap/best"]
+        file.create_dataset("overlap/best", data=best, chunks=(3, 4))
+        extents = find_extents(file, [a for a in ARRAYS if a.name != "overlap/best"])
+    make_seal(copy, extents)
+    assert [(p.where, p.what) for p in validate(copy)] == [("overlap/best", "is chunked, not contiguous")]
 
 
 def test_a_link_that_leaves_the_folder_is_refused(copy):
