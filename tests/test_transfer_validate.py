@@ -15,9 +15,9 @@ from transfer_samples import make_video, write_sample
 from datasets.command_line import run_command
 from datasets.errors import DataError
 from datasets.transfer.command import Info, Validate, description
-from datasets.transfer.format import ARRAYS, FRAMES_ARRAYS
+from datasets.transfer.format import ARRAYS, FRAMES_ARRAYS, USER_BLOCK
 from datasets.transfer.reader import TransferReader
-from datasets.transfer.seal import make_seal
+from datasets.transfer.seal import Extent, make_seal, read_seal
 from datasets.transfer.structure import find_extents
 from datasets.transfer.validate import validate
 
@@ -194,6 +194,8 @@ def test_an_overlap_of_beta_itself_is_not_above_it(copy):
 def test_layout_is_checked(copy):
     with h5py.File(copy, "r+") as file:
         del file["overlap/best"], file["boxes/absent"], file["windows/start"], file.attrs["pool"]
+        del file["boxes/ground_truth"]
+        file["boxes/ground_truth"] = np.zeros((6, 4, 5), np.float32)
         file["overlap/best"] = np.zeros((5, 4), np.int8)
         file["boxes/absent"] = np.zeros((6, 4), np.int16)
     with h5py.File(copy) as file:
@@ -202,6 +204,7 @@ def test_layout_is_checked(copy):
     found = {p.where: p.what for p in validate(copy)}
     assert "N is 5, but 6 in windows/video" in found["overlap/best"]
     assert "dtype int16, not |u1" in found["boxes/absent"]
+    assert "shape [6, 4, 5], where 5 stands for 4" in found["boxes/ground_truth"]
     assert found["windows/start"] == "is missing"
     assert found["attribute pool"] == "is missing"
 
@@ -303,6 +306,34 @@ def test_a_file_that_is_not_there_does_not_hide_what_is_wrong_with_others(copy, 
     assert len(said) == 3 and "overlap/best, window 0" in said[0]
     assert said[1] == f"{tmp_path / 'absent.h5'}: file: cannot be read (No such file or directory)"
     assert said[2] == f"{tmp_path}: file: cannot be read (Is a directory)"
+
+
+@pytest.mark.parametrize(
+    ("places", "said"),
+    [
+        ([(USER_BLOCK, 100), (USER_BLOCK + 99, 10)], "second at .* overlaps what lies before it"),
+        ([(USER_BLOCK - 1, 100)], "first at .* overlaps"),
+        ([(USER_BLOCK + 100, 1_000_000)], "canonical form"),
+    ],
+)
+def test_a_seal_of_arrays_that_cannot_lie_so_is_damaged(copy, places, said):
+    make_seal(copy, [Extent(n, *place) for n, place in zip(("first", "second"), places, strict=False)])
+    with pytest.raises(DataError, match=f"the seal in its first .* bytes is damaged .*{said}"):
+        read_seal(copy)
+
+
+def test_a_seal_that_does_not_fit_is_not_written(copy):
+    before = copy.read_bytes()
+    with pytest.raises(ValueError, match=f"does not fit the user block of {USER_BLOCK}"):
+        make_seal(copy, [Extent("a" * USER_BLOCK, USER_BLOCK, 1)])
+    assert copy.read_bytes() == before
+
+
+def test_every_byte_of_a_long_array_is_covered(copy, monkeypatch):
+    """As long as many of the pieces that it is read in."""
+    monkeypatch.setattr("datasets.transfer.seal._STEP", 100)
+    assert validate(copy) == []
+    test_the_damaged_array_and_row_are_named(copy)
 
 
 def test_every_byte_of_the_seal_is_covered(sample):
