@@ -70,6 +70,13 @@ class Odd(Still):
         raise ValueError("a name like \udcff.jpg")
 
 
+class Wordy(Still):
+    """Says which video it was, over two lines."""
+
+    def track(self, image: Image | None) -> Box:
+        raise ValueError(f"nothing to see in {self.task.name}\n  at all")
+
+
 class Wanderer(Still):
     """Goes where its files are."""
 

@@ -10,11 +10,14 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
+import torch
 import yaml
 from conftest import REPOSITORY
 from filelock import FileLock
@@ -26,13 +29,13 @@ from datasets.errors import DataError
 from datasets.results import write_results
 from datasets.video import Video
 from pipeline import failures, places
-from pipeline.follow import Job, WorkerError, follow, run_job
+from pipeline.follow import Job, Outcome, WorkerError, built, decoded_ahead, follow, run_job
 from pipeline.index import Index, make_index
-from pipeline.journal import Journal
-from pipeline.params import read_params
+from pipeline.journal import Entry, Journal
+from pipeline.params import TeacherParams, read_params
 from pipeline.select import lowest_overlap
-from pipeline.track import track
-from pipeline.trajectories import Status, Trajectories
+from pipeline.track import Command, recipe, track
+from pipeline.trajectories import Status, Trajectories, Trajectory
 from teachers.base import TeacherError
 from teachers.options import TeacherConfigError
 
@@ -150,8 +153,42 @@ def test_a_second_run_tracks_nothing_and_a_lower_threshold_only_what_was_cut(pre
     _, higher = prepared("odd_teachers:Counting", stop_below=0.55, log=str(log))
     assert not log.exists()
     _, lower = prepared("odd_teachers:Counting", stop_below=0.2, log=str(log))
-    assert 0 < len(log.read_text().splitlines()) < 6
+    cut = len(log.read_text().splitlines())
+    assert 0 < cut < 6
     assert len(higher.boxes) <= len(lower.boxes)
+    log.unlink()
+    prepared("odd_teachers:Counting", stop_below=0.2, log=str(log))
+    assert not log.exists()
+
+
+@pytest.mark.parametrize(
+    ("status", "wanted"),
+    [(Status.COMPLETED, [0.0, 0.4, 0.5, 0.6, None]), (Status.ABANDONED, [0.5, 0.6]), (Status.FAILED, [])],
+)
+def test_a_row_of_the_journal_answers_for_its_video_and_for_thresholds_that_it_reached(status, wanted):
+    entry = Entry(Outcome(Trajectory(np.zeros((2, 4), np.float32), np.zeros(2), status), "", 0), "a", 0.5)
+    asked = (0.0, 0.4, 0.5, 0.6, None)
+    assert [stop for stop in asked if entry.serves("a", stop)] == wanted
+    assert not any(entry.serves("b", stop) for stop in asked)
+
+
+def test_only_the_video_that_changed_is_tracked_again_and_long_ones_come_first(
+    prepared, small_videos, tmp_path, workspace
+):
+    copy, log = tmp_path / "copy", tmp_path / "log"
+    shutil.copytree(small_videos, copy)
+    truth = copy / "train" / "Synthetic_Train_000002" / "groundtruth.txt"
+    truth.write_text("".join(truth.read_text().splitlines(keepends=True)[:20]))
+    workspace(dataset={"kind": "got10k", "root": str(copy), "split": "train"})
+    make_index(read_params()).write(places.INDEX)
+    prepared("odd_teachers:Counting", log=str(log))
+    assert [name[-1] for name in log.read_text().split()] == list("134562")
+    log.unlink()
+    truth = copy / "train" / "Synthetic_Train_000003" / "groundtruth.txt"
+    truth.write_text("".join(truth.read_text().splitlines(keepends=True)[:40]))
+    make_index(read_params()).write(places.INDEX)
+    prepared("odd_teachers:Counting", log=str(log))
+    assert log.read_text().split() == ["Synthetic_Train_000003"]
 
 
 def test_a_higher_threshold_from_the_journal_equals_tracking_anew(prepared):
@@ -354,6 +391,102 @@ def test_a_video_without_a_target_in_frame_0_fails(small_videos):
     absent[0] = True
     with pytest.raises(TeacherError, match="no target in frame 0"):
         follow(Still(), Video(video.name, video.frames, video.ground_truth, absent))
+
+
+class Listed:
+    """Gives these boxes, whatever there is to see."""
+
+    version, needs_images = 1, False
+
+    def __init__(self, boxes):
+        self.boxes = iter(np.float32(boxes))
+
+    def start(self, image, box, task):
+        return next(self.boxes)
+
+    def track(self, image):
+        return next(self.boxes)
+
+
+@pytest.mark.parametrize(
+    ("widths", "absent", "overlaps"),
+    [
+        ([8, 8, 8], [], [1, 1, 1]),
+        ([8, 5, 4, 8], [], [1, 0.625, 0.5]),  # the threshold itself is not above it
+        ([2, 8, 8], [], [0.25, 1, 1]),  # frame 0 stops nobody
+        ([8, 2, 4, 8], [1], [1, 0, 0.5]),  # nor does one without target, where an annotation has a box
+        ([8, 8, 2], [], [1, 1, 0.25]),
+    ],
+)
+def test_where_a_teacher_is_stopped(widths, absent, overlaps):
+    boxes = [[1, 2, width, 8] for width in widths]
+    truth = np.tile(np.float32([1, 2, 8, 8]), (len(widths), 1))
+    video = Video("v", (), truth, np.isin(np.arange(len(widths)), absent))
+    run = follow(Listed(boxes), video, 0.5)
+    assert run.overlap.tolist() == overlaps
+    assert run.boxes[:, 2].tolist() == widths[: len(overlaps)]
+    assert run.status == (Status.ABANDONED if overlaps[-1] <= 0.5 else Status.COMPLETED)
+    # The same of a run that nothing stopped.
+    cut = follow(Listed(boxes), video).until(0.5, video.absent)
+    assert (cut.overlap.tolist(), cut.status) == (overlaps, run.status)
+
+
+def test_a_few_images_are_read_before_they_are_asked_for():
+    asked = []
+    with ThreadPoolExecutor(1) as decoder:
+        images = decoded_ahead(range(9), decoder, 3, lambda t: asked.append(t) or t)
+        assert next(images) == 0
+        decoder.submit(int).result()
+        assert asked == [0, 1, 2, 3]
+        assert [*images] == asked[1:] == [*range(1, 9)]
+
+
+def test_libraries_use_one_thread_unless_a_teacher_says_otherwise(one_thread):
+    before = cv2.getNumThreads()
+    try:
+        for options, threads in (({}, 1), ({"threads": 2}, 2)):
+            cv2.setNumThreads(2)
+            torch.set_num_threads(2)
+            assert isinstance(built(lambda use, options: Still(), "still", options), Still)
+            assert (cv2.getNumThreads(), torch.get_num_threads()) == (1, threads)
+    finally:
+        cv2.setNumThreads(before)
+
+
+def test_what_a_recipe_is_of(tmp_path):
+    def of(use, version=1, **options):
+        return recipe(TeacherParams(use=use, **options), version)
+
+    results = tmp_path / "results"
+    write_results(results, "A", "v", [[1, 1, 2, 2]])
+    recorded = {"results": str(results), "tracker": "A"}
+    first = of("recorded", **recorded)
+    assert of("recorded", **recorded) == first
+    write_results(results, "A", "v", [[1, 1, 3, 2]])
+    assert len({first, of("recorded", **recorded), of("kcf"), of("mosse"), of("kcf", 2)}) == 5
+    assert of("odd_teachers:Still", step=1.0) != of("odd_teachers:Still", step=2.0)
+    assert of("siamrpn", device="cuda:0") == of("siamrpn", device="cuda:1") == of("siamrpn", device="cuda")
+    assert of("siamrpn", device="cpu") != of("siamrpn", device="cuda")
+
+
+def test_errors_are_one_line_and_those_that_say_the_same_are_counted(prepared, capsys):
+    prepared("odd_teachers:Wordy")
+    assert Command("t").run() == 0
+    told = capsys.readouterr()
+    assert "0 completed, 0 abandoned, 6 failed" in told.out
+    said = "failed 6 x: ValueError: nothing to see in Synthetic_Train_000001 at all"
+    assert [line.strip() for line in told.err.splitlines()][0] == said
+
+
+def test_recorded_results_are_read_anew(prepared, tmp_path):
+    options = {"results": str(tmp_path / "results"), "tracker": "A"}
+    names = Index.read().names
+    truth = Index.read().ground_truth.reshape(len(names), -1, 4)
+    for step in (0, 1):
+        for name, boxes in zip(names, truth, strict=True):
+            write_results(tmp_path / "results", "A", name, boxes + step)
+        _, trajectories = prepared("recorded", stop_below=None, **options)
+        np.testing.assert_allclose(trajectories.boxes, truth.reshape(-1, 4) + step, atol=1e-3)
 
 
 def test_a_worker_whose_teacher_is_not_the_one_the_run_began_with(small_videos):

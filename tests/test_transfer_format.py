@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import platform
 import shutil
 import time
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+import simplejpeg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -21,7 +24,7 @@ from datasets.boxes import overlap
 from datasets.errors import DataError
 from datasets.image_integrity import inspect_image
 from datasets.images import decode_jpeg, read_image, read_with_content
-from datasets.transfer.encoding import Encoding, FrameBlock, encode_video, row_digest
+from datasets.transfer.encoding import Encoding, FrameBlock, encode_video, row_digest, target_windows
 from datasets.transfer.format import ARRAYS, FRAMES_ARRAYS, markdown
 from datasets.transfer.reader import TransferReader
 from datasets.transfer.record import TransferSet, best_teacher
@@ -33,7 +36,8 @@ DOCS = Path(__file__).parent.parent / "docs" / "transfer-set-format.md"
 
 @pytest.fixture
 def videos(tmp_path):
-    return [make_video(tmp_path, "alpha"), make_video(tmp_path, "beta", size=(40, 64), seed=1)]
+    beta = make_video(tmp_path, "beta", size=(40, 64), seed=1)
+    return [make_video(tmp_path, "alpha"), replace(beta, object_class="another thing")]
 
 
 @pytest.mark.parametrize("kind", ["region", "source"])
@@ -47,8 +51,10 @@ def test_what_is_read_is_what_was_written(tmp_path, videos, kind):
         for n, window in enumerate(reader):
             np.testing.assert_array_equal(window.teacher, made.teacher[n])
             np.testing.assert_array_equal(window.ground_truth, made.ground_truth[n])
+            np.testing.assert_array_equal(window.absent, made.absent[n])
             video = videos[int(made.window_video[n])]
             assert (window.video, window.start) == (video.name, made.window_start[n])
+            assert window.object_class == video.object_class
             for t in range(LENGTH):
                 source = video.frames[window.start + t].read_bytes()
                 if kind == "source":
@@ -141,6 +147,7 @@ def test_plain_h5py_reads_it(tmp_path, videos):
         assert decode_jpeg(jpeg.tobytes(), "RGB").ndim == 3
         assert file["videos/name"].asstr()[file["windows/video"][1]] == "alpha"
         np.testing.assert_array_equal(file["boxes/teacher"][:], made.teacher)
+        assert (file["videos/width"][:].tolist(), file["videos/height"][:].tolist()) == ([72, 40], [50, 64])
         for array in (*ARRAYS, *FRAMES_ARRAYS):
             assert file[array.name].chunks is None
 
@@ -151,6 +158,16 @@ def test_an_error_leaves_nothing(tmp_path, videos):
         frames.append(encode_video(videos[0], np.arange(3), Encoding()))
         raise KeyboardInterrupt
     assert list(folder.iterdir()) == []
+
+
+def test_what_a_killed_writer_left_is_cleared_by_the_next(tmp_path, videos):
+    killed = get_context("fork").Process(target=int)
+    killed.start()
+    killed.join()
+    left = tmp_path / f".frames.h5.{platform.node()}-{killed.pid}.tmp"
+    left.write_bytes(b"half")
+    write_sample(tmp_path, videos)
+    assert not left.exists()
 
 
 def test_writer_refusals(tmp_path, videos):
@@ -248,6 +265,34 @@ def test_absent_frames_take_the_last_valid_box(tmp_path):
         )
 
 
+def test_a_window_holds_the_target_of_its_frame_and_of_the_one_before_at_the_smaller_ones_resolution():
+    """Twice the boxes; a crop of 1.5 times a box keeps 144 pixels, so 96 of a box's own."""
+    truth = np.float32([[np.nan] * 4, [100, 100, 200, 200], [400, 100, 100, 300], [400, 100, 50, 300]])
+    windows, scales = target_windows(truth, Encoding(window_scale=2))
+    first, both = [0, 0, 400, 400], [0, -50, 550, 600]
+    np.testing.assert_array_equal(windows, [first, first, both, [350, -50, 200, 600]])
+    np.testing.assert_allclose(scales, [[0.48, 0.48], [0.48, 0.48], [0.96, 0.48], [1, 0.32]])
+
+
+@pytest.mark.parametrize("indices", [[2, 1], [1, 1], [-1, 0], [8, 9], [[1]]])
+def test_frames_that_do_not_ascend_within_the_video_are_refused(videos, indices):
+    with pytest.raises(ValueError, match=r"video alpha: frames must ascend within 0 \.\.\. 8"):
+        encode_video(videos[0], np.array(indices), Encoding())
+
+
+def test_images_are_encoded_as_told(videos):
+    """A window no larger than the crop is allowed."""
+    fine, coarse = Encoding(quality=95, subsampling="444"), Encoding(quality=30, window_scale=1.5)
+    (good, bad) = (encode_video(videos[0], np.arange(1), encoding).data for encoding in (fine, coarse))
+    assert simplejpeg.decode_jpeg_header(good)[3] == "444"
+    assert simplejpeg.decode_jpeg_header(bad)[3] == "420"
+    plain = encode_video(videos[0], np.arange(1), Encoding(subsampling="444")).data
+    assert len(plain) < len(good)
+    for wrong in ({"window_scale": 1.49}, {"quality": 0}, {"quality": 101}, {"oversampling": 0.0}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            Encoding(**wrong)
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     box=hnp.arrays(np.float64, (6, 4), elements=st.floats(-300, 300)),
@@ -256,7 +301,7 @@ def test_absent_frames_take_the_last_valid_box(tmp_path):
 )
 def test_windows_lie_in_the_image_and_hold_what_they_promise(box, size, k):
     from datasets.boxes import is_valid, scaled
-    from datasets.transfer.encoding import fit_window, target_windows
+    from datasets.transfer.encoding import fit_window
 
     encoding = Encoding(window_scale=k)
     if not is_valid(box.astype(np.float32)).any():

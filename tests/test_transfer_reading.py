@@ -114,6 +114,15 @@ def test_threads_and_pickles(path):
         assert [i.tobytes() for i in window.images()] == expected[2]
 
 
+def test_a_reader_is_the_same_file_in_a_process_that_works_elsewhere(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(path.parent)
+    with TransferReader(path.name) as reader:
+        sent = pickle.dumps(reader)
+    monkeypatch.chdir(tmp_path)
+    with pickle.loads(sent) as again:
+        assert len(again) == 6
+
+
 def test_a_file_that_shrinks_while_open_is_an_error(path, tmp_path):
     import shutil
 

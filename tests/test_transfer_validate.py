@@ -150,7 +150,13 @@ def test_broken_sets(copy, name, index, value, where, what):
         ("frames/size", (5, 0), 1, "frames/data, row 5", "frames/size says 1 x"),
         ("frames/size", (5, 0), 0, "frames/window, row 5", "no part of an image"),
         ("frames/window", (6, 0), -1.0, "frames/window, row 6", "no part of an image"),
-        ("frames/window", (6, 2), lambda window: 73 - window[6, 0], "frames/window, row 6", "image of [72, 50]"),
+        (
+            "frames/window",
+            (6, 2),
+            lambda window: 73 - window[6, 0],
+            "frames/window, row 6",
+            "image of [72, 50]",
+        ),
         ("frames/window", (6, 2), np.nan, "frames/window, row 6", "no part of an image"),
         ("frames/video", 17, 4, "frames/video, row 17", "names video 4 of 2"),
         ("frames/video", slice(9, 18), 2, "frames/index, row 9", "video 2, frame 0 does not follow"),
@@ -285,6 +291,13 @@ def test_damaged_tables_of_a_linked_file_are_told_and_never_followed(copy, array
     for read in (TransferReader, description):
         with pytest.raises(DataError, match=f"frames.h5: {array}: its .* changed"):
             read(copy)
+
+
+@pytest.mark.parametrize(("row", "said"), [(18, "rows up to 18 of 18 stored"), (-1, "rows up to 17 of 18")])
+def test_a_window_of_images_that_are_not_there_is_never_read(copy, row, said):
+    edit(copy, "windows/frame", (0, 0), row)
+    with pytest.raises(DataError, match=said):
+        TransferReader(copy)
 
 
 def test_a_damaged_box_is_never_read(copy):
