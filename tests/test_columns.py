@@ -58,6 +58,16 @@ def test_any_damaged_byte_is_an_error_with_a_remedy(table):
         refusal(table)
 
 
+def test_a_damaged_byte_far_behind_is_an_error_too(tmp_path):
+    """More than the checksum reads at once."""
+    long = {**COLUMNS, "frames/overlap": np.linspace(0, 1, 300_000)}
+    write_columns(tmp_path / "index.h5", "index", long, {"spec": "got10k:x"})
+    data = bytearray((tmp_path / "index.h5").read_bytes())
+    data[2_000_000] ^= 1
+    (tmp_path / "index.h5").write_bytes(data)
+    assert "bytes are not those that were written" in refusal(tmp_path / "index.h5")
+
+
 def test_from_another_folder_the_remedy_is_to_go_back(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match=r"Run from the folder that holds params\.yaml"):

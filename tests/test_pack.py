@@ -3,19 +3,22 @@
 import hashlib
 from dataclasses import replace
 
+import h5py
 import numpy as np
 import pytest
+import yaml
 
 from datasets.errors import DataError
 from datasets.transfer.reader import TransferReader
 from datasets.transfer.validate import validate
+from datasets.video import Video
 from pipeline import pack, places, stats
 from pipeline.follow import failure
 from pipeline.index import Index, make_index
-from pipeline.params import read_params
+from pipeline.params import SelectParams, read_params
 from pipeline.select import read_trajectories, select
 from pipeline.track import track
-from pipeline.trajectories import Trajectories
+from pipeline.trajectories import Status, Trajectories, Trajectory
 
 
 @pytest.fixture
@@ -103,6 +106,69 @@ def test_a_set_says_of_what_dataset_the_index_is(selected, workspace):
     with TransferReader(places.transfer_set("P", 0.3)) as reader:
         provenance = reader.content.provenance
     assert (provenance.source_dataset, provenance.source_split) == ("got10k", "train")
+
+
+def test_a_set_of_some_videos_of_an_index(tmp_path):
+    """Videos of different lengths and classes, of which the first is nobody's and the last the other teacher's."""
+    lengths = (4, 5, 7, 6)
+    videos = [
+        Video(f"v{v}", (), np.tile(np.float32([v, 1, 8, 8]), (n, 1)), np.arange(n) == 2, f"class {v}")
+        for v, n in enumerate(lengths)
+    ]
+    index = Index.of("lasot:/data:test", videos)
+    pool = {}
+    for name, kept in (("kcf", (1, 2)), ("eco", (2, 3))):
+        runs = [
+            Trajectory(v.ground_truth + np.float32(0.5), np.where(v.absent, 0, 0.8), Status.COMPLETED)
+            if n in kept
+            else failure("lost")
+            for n, v in enumerate(videos)
+        ]
+        pool[name] = Trajectories.of(name, index.fingerprint, None, runs)
+    changes = {"window_length": 3, "window_stride": 2, "windows_per_video": 4, "seed": 9, "absent": "ignore"}
+    selection = select(index, pool, SelectParams.model_validate({"betas": (0.5, 0.7), **changes}))
+    for teachers, kept in ((["kcf"], [1, 2]), (["eco"], [2, 3]), (["eco", "kcf"], [1, 2, 3])):
+        made = pack.transfer_set(index, pool, selection, 1, teachers, "name")
+        p = made.provenance
+        assert (p.pool, p.teachers, p.beta) == ("name", tuple(teachers), 0.7)
+        assert (p.window_length, p.window_stride, p.windows_per_video, p.seed) == (3, 2, 4, 9)
+        assert (p.absent_policy, p.source_dataset, p.source_split) == ("ignore", "lasot", "test")
+        assert made.video_name == tuple(f"v{v}" for v in kept)
+        assert made.object_class == tuple(f"class {v}" for v in kept)
+        assert made.video_length.tolist() == [lengths[v] for v in kept]
+        for n in range(len(made)):
+            v = kept[made.window_video[n]]
+            frames = slice(made.window_start[n], made.window_start[n] + 3)
+            np.testing.assert_array_equal(made.absent[n], videos[v].absent[frames])
+            np.testing.assert_array_equal(made.ground_truth[n], videos[v].ground_truth[frames])
+        assert made.absent.any()
+
+
+def test_pixels_are_encoded_as_params_yaml_says(selected, workspace):
+    workspace(pack={"window_scale": 3.25, "oversampling": 1.5, "quality": 60})
+    pack.Command().run()
+    with h5py.File(places.FRAMES) as file:
+        told = {name: file["frames"].attrs[name] for name in ("window_scale", "oversampling", "quality")}
+    assert told == {"window_scale": 3.25, "oversampling": 1.5, "quality": 60}
+
+
+def test_a_video_that_is_excluded_since_it_was_indexed_ends_the_stage(selected, workspace, tmp_path):
+    index, _, selection = selected
+    (tmp_path / "exclude.txt").write_text(f"{index.names[selection.window_video[0]]}\n")
+    workspace(
+        dataset={
+            **yaml.safe_load((tmp_path / "params.yaml").read_text())["dataset"],
+            "exclude": "exclude.txt",
+        }
+    )
+    with pytest.raises(DataError, match="was left out of its list, or excluded"):
+        pack.Command().run()
+    assert not places.FRAMES.exists()
+
+
+def test_blocks_are_written_in_the_order_of_the_index_whichever_is_ready_first():
+    answers = [(2, "c"), (0, "a"), (3, "d"), (1, "b"), (4, "e")]
+    assert list(pack._in_order(iter(answers))) == list("abcde")
 
 
 def test_two_workers_write_the_same_bytes_as_one(selected, workspace):

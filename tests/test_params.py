@@ -57,6 +57,7 @@ def test_a_teacher_uses_the_tracker_of_its_name_unless_told_otherwise(tmp_path):
         ({"select": {"betas": [1.0]}}, ["select.betas.0 = 1.0", "less than 1"]),
         ({"select": {"betas": [0.4]}}, ["β = 0.4", "track.stop_below = 0.5", "set track.stop_below to 0.4"]),
         ({"select": {"absent": "skip"}}, ["select.absent = 'skip'", "'ignore'"]),
+        ({"select": {"window_length": 1}}, ["select.window_length = 1", "greater than or equal to 2"]),
         ({"select": {"window_length": 10**11}}, ["select.window_length = 100000000000", "100000"]),
         ({"track": {"stop_below": False}}, ["track.stop_below = False", "number"]),
         ({"select": {"seed": True}}, ["select.seed = True", "integer"]),
@@ -76,6 +77,8 @@ def test_a_teacher_uses_the_tracker_of_its_name_unless_told_otherwise(tmp_path):
         ({"pack": {"window_scale": float("inf")}}, ["pack.window_scale = inf", "finite"]),
         ({"pack": {"oversampling": float("nan")}}, ["pack.oversampling = nan"]),
         ({"teachers": {"P": {}}}, ["'P'", "pool of all teachers"]),
+        ({"teachers": {"pool": {}}}, ["'pool'", "pool of all teachers"]),
+        ({"executor": {"devices": []}}, ["executor.devices", "at least 1"]),
         ({"teachers": {f"k{n}": {"use": "kcf"} for n in range(128)}}, ["these are 128", "counts to 127"]),
         ({"teachers": {"a/b": {}}}, ["'a/b'", "names files"]),
         ({"teachers": {1: {}}}, ["teachers", "1 is no text to YAML", "in quotes"]),
@@ -94,6 +97,15 @@ def test_an_error_names_the_file_the_key_the_value_and_the_remedy(tmp_path, chan
         read_params(path)
     for part in [str(path), *said]:
         assert part in str(caught.value)
+
+
+def test_limits_themselves_are_allowed(tmp_path):
+    document = {
+        "select": {"window_length": 2, "window_stride": 1, "windows_per_video": 1, "betas": [0.0]},
+        "track": {"stop_below": 0.0},
+        "pack": {"window_scale": 1.5, "quality": 100},
+    }
+    assert read_params(written(tmp_path, {**GOOD, **document})).pack.window_scale == 1.5
 
 
 def test_every_offence_is_listed_at_once(tmp_path):
