@@ -111,6 +111,36 @@ def test_nan_is_absence_where_the_benchmark_has_no_flags(clean: Path) -> None:
     assert set(defects(clean.parent)) == {("A", "absent-frames"), ("B", "invalid-box")}
 
 
+@pytest.mark.parametrize(
+    ("box", "kind"),
+    [
+        ("-1,-1,66,50", None),  # a pixel beyond each border of 64 x 48
+        ("-1.5,5,9,9", "beyond-border"),
+        ("5,-1.5,9,9", "beyond-border"),
+        ("56,5,9.5,9", "beyond-border"),
+        ("5,40,9,9.5", "beyond-border"),
+        ("-8.5,5,9,9", "beyond-border"),
+        ("-9,5,9,9", "outside"),
+        ("5,-9,9,9", "outside"),
+        ("64,5,9,9", "outside"),
+        ("5,48,9,9", "outside"),
+    ],
+)
+def test_boxes_at_the_borders(clean: Path, box: str, kind: str | None) -> None:
+    (clean / "A" / "groundtruth.txt").write_text(f"{box}\n" * 5)
+    assert set(defects(clean.parent)) == ({("A", f"box-{kind}")} if kind else set())
+
+
+def test_what_is_no_repetition(tmp_path: Path) -> None:
+    """Videos that end as they began, and the images of another video with other boxes."""
+    folder = write_got10k(tmp_path, {"A": 3, "B": 3})
+    for video in "AB":
+        (folder / video / "00000003.jpg").write_bytes(jpeg(1))
+    assert set(defects(tmp_path)) == {("B", "repeated-video")}
+    (folder / "B" / "groundtruth.txt").write_text(rows(3, base=1))
+    assert defects(tmp_path) == {}
+
+
 def test_repeated_video_unreadable_video_and_known_defect(clean: Path) -> None:
     known = "GOT-10k_Train_008623"
     for name in ("C", known):

@@ -76,12 +76,40 @@ def test_the_test_split_knows_its_first_box_only(tmp_path: Path) -> None:
     assert video.notes == (WITHHELD,)
 
 
+def test_elsewhere_than_in_the_test_split_a_single_box_is_a_short_video(tmp_path: Path) -> None:
+    folder = write_got10k(tmp_path, {"A": 4})
+    (folder / "A" / "groundtruth.txt").write_text("1,2,3,4\n")
+    video = open_dataset(f"got10k:{tmp_path}")["A"]
+    assert len(video) == 1
+    assert "3 images after the last annotated frame are ignored" in video.notes
+
+
+def test_a_list_beside_the_splits_hides_none(tmp_path: Path) -> None:
+    write_got10k(tmp_path, {"A": 2})
+    write_got10k(tmp_path, {"B": 2}, split="val")
+    (tmp_path / "list.txt").write_text("C\n")
+    assert [list(open_dataset(f"got10k:{tmp_path}{s}").names) for s in ("", ":val")] == [["A"], ["B"]]
+
+
+def test_files_that_macos_adds_are_neither_images_nor_annotations(tmp_path: Path) -> None:
+    folder = write_got10k(tmp_path, {"A": 2})
+    (folder / "A" / "._00000001.jpg").write_bytes(b"\0")
+    assert [p.name for p in open_dataset(f"got10k:{tmp_path}")["A"].frames] == [
+        "00000001.jpg",
+        "00000002.jpg",
+    ]
+    for name in ("a.txt", "._a.txt"):
+        (tmp_path / name).write_text(rows(2, base=1))
+    assert list(open_dataset(f"annotations:{tmp_path}").names) == ["a"]
+
+
 def test_more_images_or_boxes_are_decided_and_noted(tmp_path: Path) -> None:
     folder = write_got10k(tmp_path, {"A": 5, "B": 5, "C": 4})
     (folder / "A" / "groundtruth.txt").write_text(rows(3))
     (folder / "B" / "groundtruth.txt").write_text(rows(6))
     (folder / "B" / "absence.label").write_text("0\n1\n")
     (folder / "C" / "00000002.jpg").rename(folder / "C" / "00000009.jpg")
+    (folder / "C" / "absence.label").write_text("0\n0\n0\n1\n1\n")
     dataset = open_dataset(f"got10k:{tmp_path}")
     a, b, c = dataset
     assert len(a) == len(a.frames) == 3
@@ -92,6 +120,8 @@ def test_more_images_or_boxes_are_decided_and_noted(tmp_path: Path) -> None:
     assert b.absent.tolist() == [False, True, False, False, False]
     assert len(c) == 4
     assert "5 numbers between the first image and the last are unused; matched in order" in c.notes
+    assert "absence.label has 5 rows for 4 boxes; frames without a row count as not flagged" in c.notes
+    assert c.absent.tolist() == [False, False, False, True]
 
 
 def test_exclusion_drops_videos_and_reports_strangers(tmp_path: Path) -> None:
@@ -158,7 +188,8 @@ def test_uav123_parts(tmp_path: Path) -> None:
             (folder / f"{number:06d}.jpg").touch()
     for kind, first in (("uav123", "000775.jpg"), ("uav123_10fps", "000259.jpg")):
         video = open_dataset(f"{kind}:{tmp_path}")["bird1_2"]
-        assert video.frames[0].name == first
+        assert (video.frames[0].name, len(video.frames)) == (first, len(video))
+        assert video.frames[-1].name == {"uav123": "001477.jpg", "uav123_10fps": "000493.jpg"}[kind]
         assert video.notes == ()
         assert video.absent.nonzero()[0].tolist() == [len(video) - 1]
         assert video.ground_truth[0].tolist() == [5, 7, 10, 12]
@@ -213,6 +244,10 @@ def test_vot(tmp_path: Path) -> None:
     for text in ("10,5,20,5,20,25,10,25\r0,0,4,1,3,5,-1,4\r", "0,0,4,4\r1,1,5,5\r"):
         (tmp_path / "ants1" / "groundtruth.txt").write_bytes(text.encode())
         assert len(open_dataset(f"vot:{tmp_path}")["ants1"]) == 2
+    for text, count in (("1,2\n3,4\n", "2 values"), ("1,2,3,4,5\n", "5 values"), ("1\n", "1 value")):
+        (tmp_path / "ants1" / "groundtruth.txt").write_text(text)
+        with pytest.raises(DataError, match=f"{count} .*no rectangle or polygon"):
+            open_dataset(f"vot:{tmp_path}")["ants1"]
 
 
 def test_annotations(tmp_path: Path) -> None:

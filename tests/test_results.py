@@ -40,6 +40,10 @@ def test_flat_layout_is_one_based(tmp_path: Path) -> None:
     file = write_results(tmp_path, "ECO", "David2", BOXES, "otb")
     assert file.read_text().startswith("11.000,21.000,30.000,40.000\n")
     assert np.array_equal(ResultsFolder(tmp_path).read("ECO", "David2"), BOXES)
+    assert [ResultsFolder(tmp_path).repetitions("ECO", video) for video in ("David2", "David3")] == [1, 0]
+    for form in ("otb", "pysot", "pytracking"):
+        with pytest.raises(ValueError, match=f"layout {form} has no repetition 2"):
+            write_results(tmp_path, "ECO", "David2", BOXES, form, repetition=2)  # type: ignore[arg-type]
     assert np.array_equal(
         ResultsFolder(tmp_path, base=0).read("ECO", "David2"), BOXES + np.array([1, 1, 0, 0])
     )
@@ -83,6 +87,7 @@ def test_pysot_and_pytracking_lie_two_levels_deep(tmp_path: Path) -> None:
         ("Human4-2", "Human4"),
         ("Human4", "Human4-2"),
         ("bike1", "uav_bike1"),
+        ("bike1", "uav10fps_bike1"),
     ],
 )
 def test_names_that_toolkits_spell_differently(tmp_path: Path, video: str, file: str) -> None:
@@ -91,6 +96,13 @@ def test_names_that_toolkits_spell_differently(tmp_path: Path, video: str, file:
     assert np.array_equal(results.read("A", video), BOXES)
     (boxes,) = results.read_all("A", [video], [2])
     assert np.array_equal(boxes, BOXES)
+
+
+@pytest.mark.parametrize("other", ["time", "object_presence_scores", "confidence"])
+def test_what_a_tracker_writes_beside_its_boxes_is_no_video(tmp_path: Path, other: str) -> None:
+    write_results(tmp_path, "A", "v", BOXES, "otb")
+    (tmp_path / "A" / f"v_{other}.txt").write_text("0.5\n0.5\n")
+    assert ResultsFolder(tmp_path).videos("A") == ("v",)
 
 
 def test_a_readme_beside_the_videos_hides_no_tracker(tmp_path: Path) -> None:
@@ -223,3 +235,5 @@ def test_times_of_former_repetitions_keep_every_digit(tmp_path):
         write_results(tmp_path, "KCF", "A", BOXES, seconds=column, repetition=repetition)
     written = (tmp_path / "KCF" / "A" / "A_time.txt").read_text().split()
     assert written == [f"{a:.8f},{b:.8f},{b:.8f}" for a, b in times]
+    with pytest.raises(DataError, match="2 rows for 1 boxes"):
+        write_results(tmp_path, "KCF", "A", BOXES[:1], seconds=[0.1], repetition=4)

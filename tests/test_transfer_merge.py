@@ -119,6 +119,31 @@ def test_in_order_the_very_bytes_of_an_export_come_back(whole, tmp_path):
     assert merge([tmp_path / "merged.h5"], tmp_path / "again.h5").seal == seal
 
 
+def test_images_of_several_files_and_in_several_pieces_follow_each_other(whole, tmp_path, monkeypatch):
+    """The first file holds the rows 0 to 3 alone; those after them have the next numbers in the second one."""
+    monkeypatch.setattr("datasets.transfer.standalone._TOGETHER", 2)
+    export(part(whole, "begin.h5", [0]), tmp_path / "begin.h5")
+    with TransferReader(tmp_path / "begin.h5") as begin:
+        assert len(begin.pixels) == 4
+    merge([tmp_path / "begin.h5", whole[0]], tmp_path / "merged.h5")
+    assert validate(tmp_path / "merged.h5") == []
+    assert windows(tmp_path / "merged.h5") == windows(whole[0])
+
+
+def test_there_are_no_more_teachers_than_one_byte_counts(whole, tmp_path):
+    path, made, _ = whole
+    few = subset(made, [0])
+    for number, count in enumerate((64, 63, 64)):
+        names = [f"t{number}-{k}" for k in range(count)]
+        boxes = np.repeat(few.teacher[:, :, :1], count, axis=2)
+        write_set(path.with_name(f"many{number}.h5"), taught(few, boxes, *names), path.with_name("frames.h5"))
+    first, second, third = (path.with_name(f"many{number}.h5") for number in range(3))
+    merge([first, second], tmp_path / "merged.h5")
+    assert validate(tmp_path / "merged.h5") == []
+    with pytest.raises(DataError, match="would be one of 128 teachers in a merged set, which counts to 127"):
+        merge([first, third], tmp_path / "no.h5")
+
+
 def test_teachers_are_united(whole, tmp_path):
     """kcf alone on two videos, and on all three the second teacher, kcf and a third, in another order of videos."""
     _, made, videos = whole
@@ -153,6 +178,7 @@ def test_sets_of_other_videos_have_nan_for_teachers_that_they_lack(whole, tmp_pa
     with TransferReader(tmp_path / "merged.h5") as reader:
         assert reader.content.provenance.teachers == ("kcf", "Größe", "fast")
         assert reader.content.provenance.source_dataset == "got10k + otb"
+        assert reader.content.provenance.source_split == "train"
     # A trainer reads it as it reads its parts.
     both, one = open_windows([path, two]), open_windows([tmp_path / "merged.h5"])
     assert one.videos == both.videos

@@ -126,6 +126,37 @@ def test_what_is_nowhere_to_be_had_is_named_and_nothing_replaced(sample, copy):
     assert sorted(p.name for p in copy.parent.iterdir()) == ["P-0.5.h5", "frames.h5"]
 
 
+@pytest.mark.parametrize("name", ["P-0.5.h5", "frames.h5"])
+def test_what_hangs_behind_a_file_is_cut_off_without_another_copy(sample, copy, name):
+    file = copy.with_name(name)
+    with file.open("ab") as end:
+        end.write(b"more")
+    assert f"repaired its size, {file.stat().st_size:,} bytes" in "".join(map(str, repair(copy)))
+    assert file.read_bytes() == sample.with_name(name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("count", "said"), [(10, r"\(rows 0, 1, 2, 3, 4, 5, 6, 7, 8, 9\)"), (11, r"7, 8, 9, \.\.\.\)")]
+)
+def test_of_many_lost_images_some_are_named(copy, count, said):
+    frames = copy.with_name("frames.h5")
+    flip(frames, *(place_of(frames, "frames/data", row) for row in range(count)))
+    with pytest.raises(DataError, match=f"{count} of {count} damaged images are in no other file .*{said}"):
+        repair(frames)
+
+
+@pytest.mark.parametrize("array", ["frames/offset", "frames/digest"])
+def test_a_file_that_cannot_say_where_its_images_are_is_passed_over(sample, copy, tmp_path, array):
+    frames, other = copy.with_name("frames.h5"), tmp_path / "other.h5"
+    flip(frames, place_of(frames, "frames/data", 7))
+    shutil.copy(sample.with_name("frames.h5"), other)
+    flip(other, place_of(other, array) + (8 if array == "frames/offset" else 7 * 16))
+    with pytest.raises(DataError, match="1 of 1 damaged images are in no other file"):
+        repair(frames, [other])
+    repair(frames, [other, sample.parent.parent / "whole.h5"])
+    assert frames.read_bytes() == sample.with_name("frames.h5").read_bytes()
+
+
 def test_a_damaged_seal_is_never_followed(sample, copy):
     """Any byte of its text, with an undamaged copy at hand: nothing tells a changed seal from a true one."""
     text = sample.read_bytes().index(b"\0")
