@@ -17,6 +17,7 @@ from datasets.errors import DataError, DataWarning
 from datasets.got10k import WITHHELD
 from datasets.image_files import image_number
 from datasets.otb import FRAMES
+from datasets.single_video import read_single
 from datasets.spec import KINDS, parse_spec
 from datasets.uav123 import PARTS
 from datasets.video import VideoDataset
@@ -248,6 +249,34 @@ def test_vot(tmp_path: Path) -> None:
         (tmp_path / "ants1" / "groundtruth.txt").write_text(text)
         with pytest.raises(DataError, match=f"{count} .*no rectangle or polygon"):
             open_dataset(f"vot:{tmp_path}")["ants1"]
+
+
+def test_a_video_by_itself(tmp_path: Path) -> None:
+    folder = write_got10k(tmp_path, {"A": 4}) / "A"
+    (folder / "absence.label").write_text("0\n1\n0\n0\n")
+    video = read_single(folder).video
+    assert (video.name, video.absent.tolist()) == ("A", [False, True, False, False])
+    assert video.ground_truth[3].tolist() == [8, 7, 10, 12]
+    (folder / "absence.label").unlink()
+    (folder / "groundtruth.txt").write_text("1,2,3,4\n")
+    video = read_single(folder).video
+    assert (len(video.frames), video.absent.tolist()) == (4, [False, True, True, True])
+    given = read_single(folder, (9, 8, 7, 6))
+    assert (len(list(given.images)), given.video.ground_truth[0].tolist()) == (4, [9, 8, 7, 6])
+
+
+def test_a_folder_of_otb_by_itself(tmp_path: Path) -> None:
+    write_images(tmp_path / "Jogging" / "img", range(1, 4), 4)
+    for target in (1, 2):
+        text = rows(3, base=target)
+        (tmp_path / "Jogging" / f"groundtruth_rect.{target}.txt").write_text(text)
+    video = read_single(tmp_path / "Jogging").video
+    assert (video.name, video.ground_truth[0].tolist()) == ("Jogging-1", [5, 7, 10, 12])
+    given = read_single(tmp_path / "Jogging", (9, 8, 7, 6)).video
+    assert (given.name, [path.name for path in given.frames]) == (
+        "Jogging",
+        ["0001.jpg", "0002.jpg", "0003.jpg"],
+    )
 
 
 def test_annotations(tmp_path: Path) -> None:

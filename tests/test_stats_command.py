@@ -70,6 +70,8 @@ def test_table_tells_what_matters(tracked: Path, capsys: pytest.CaptureFixture[s
     assert "Absent frames: fail. Videos that change if ignored, by β: 0.5: 1, 0.6: 1." in text
     assert "Failed trajectories: kcf 1, csrt 1." in text
     assert re.search(r"^  paper +1884 0\.798 +9225 +1097 0\.836 +5349$", text, re.M)
+    text = printed(capsys, absent="ignore")
+    assert "Absent frames: ignore. Videos that change if failing, by β: 0.5: 1, 0.6: 1." in text
 
 
 def test_table_tells_whose_networks_stand_beside_the_papers(tracked: Path) -> None:
@@ -84,6 +86,23 @@ def test_failures_are_named_on_stderr(tracked: Path, capsys: pytest.CaptureFixtu
     assert "kcf: 1 of 6 trajectories failed\n  it broke\n" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("failed", [10, 11, 12])
+def test_of_many_failures_some_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], failed: int
+) -> None:
+    for number in range(failed + 1):
+        truth = tmp_path / "truth" / f"v{number}.txt"
+        truth.parent.mkdir(exist_ok=True)
+        truth.write_text("10,10,20,20\n" * 3)
+    (tmp_path / "results" / "A").mkdir(parents=True)
+    (tmp_path / "results" / "A" / "v0.txt").write_text("10,10,20,20\n" * 3)
+    assert Command(dataset=f"annotations:{tmp_path / 'truth'}", results=tmp_path / "results").run() == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == f"A: {failed} of {failed + 1} trajectories failed"
+    assert len(lines[1:11]) == 10 and all("no result for v" in line for line in lines[1:11])
+    assert lines[11:] == ([f"  and {failed - 10} more"] if failed > 10 else [])
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -92,7 +111,10 @@ def test_failures_are_named_on_stderr(tracked: Path, capsys: pytest.CaptureFixtu
         ({"teachers": ("eco",)}, "no teacher 'eco' among kcf, csrt"),
         ({"dataset": "otb:/x"}, "--dataset and --results belong together"),
         ({"exclude": Path("x")}, "--exclude goes with --dataset"),
+        ({"base": 1}, "--base goes with --results"),
         ({"write": True, "betas": (0.5,)}, "--write keeps the statistics of params.yaml"),
+        ({"write": True, "absent": "fail"}, "--write keeps the statistics of params.yaml"),
+        ({"write": True, "dataset": "otb:/x", "results": Path("y")}, "--write keeps the statistics"),
     ],
 )
 def test_what_cannot_be_asked_for(tracked: Path, options: dict[str, Any], message: str) -> None:
@@ -101,6 +123,7 @@ def test_what_cannot_be_asked_for(tracked: Path, options: dict[str, Any], messag
 
 
 def test_without_any_run_it_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").touch()
     done = stats_process(folder=tmp_path)
     assert done.returncode == 2
     assert "dvc repro" in done.stderr
@@ -169,7 +192,9 @@ def test_bad_results_fail_their_video_alone(
         assert part in err
 
 
-def test_a_box_where_the_target_is_absent_overlaps_nothing(tmp_path: Path) -> None:
+def test_a_box_where_the_target_is_absent_overlaps_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Though one is annotated there: as in a trajectory that the stage track makes."""
     folder = write_got10k(tmp_path, {"a": 5})
     (folder / "a" / "absence.label").write_text("0\n0\n1\n0\n0\n")
@@ -178,6 +203,9 @@ def test_a_box_where_the_target_is_absent_overlaps_nothing(tmp_path: Path) -> No
     result.write_text((folder / "a" / "groundtruth.txt").read_text())
     pool = recorded_pool(f"got10k:{tmp_path}:train", tmp_path / "results")
     assert pool.trajectories["T"].overlap.tolist() == [1, 1, 0, 1, 1]
+    asked = {"dataset": f"got10k:{tmp_path}:train", "results": tmp_path / "results", "format": "json"}
+    for absent, positive in (("fail", 0), ("ignore", 1)):
+        assert json.loads(printed(capsys, **asked, absent=absent))[0]["trajectories"] == positive
 
 
 def test_an_unknown_tracker_is_an_error(folders: tuple[Path, Path]) -> None:
@@ -189,15 +217,17 @@ def test_an_unknown_tracker_is_an_error(folders: tuple[Path, Path]) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_results_that_count_pixels_from_0(folders: tuple[Path, Path]) -> None:
+def test_results_that_count_pixels_from_0(
+    folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
     """Annotations are taken to count from 1, as OTB's do: boxes from 0 lie a pixel beside them."""
     for file in (folders[1] / "A").glob("*/*.txt"):
         file.write_text(file.read_text().replace("10,10,", "9,9,"))
     cells = {}
     for base in (None, 0):
-        pool = recorded_pool(f"annotations:{folders[0]}", folders[1], betas=(0.9,), base=base)
-        cells[base] = pool.table1()[0]
-    assert (cells[None].trajectories, cells[0].trajectories, cells[0].ao) == (0, 1, 1.0)
+        asked = {"dataset": f"annotations:{folders[0]}", "results": folders[1], "format": "json"}
+        cells[base] = json.loads(printed(capsys, **asked, betas=(0.9,), base=base))[0]
+    assert (cells[None]["trajectories"], cells[0]["trajectories"], cells[0]["ao"]) == (0, 1, 1.0)
 
 
 def test_results_that_tell_nothing_are_refused(folders: tuple[Path, Path], tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import re
 import pandas as pd
 from stats_samples import params, small_pool
 
+from datasets.markup import latex, markdown
 from pipeline import formats
 from pipeline.paper import paper_cells
 from pipeline.select import select
@@ -65,6 +66,13 @@ def test_latex_is_structurally_sound() -> None:
         assert line.endswith("\\\\")
     assert body[0].startswith("a\\_b\\&c & ")
     assert text.count("{") == text.count("}")
+
+
+def test_signs_that_mean_something_else_in_a_table() -> None:
+    signs = "\\`*_{}[]<>#|~"
+    assert markdown(f"a{signs}b & c") == "a" + "".join(f"\\{sign}" for sign in signs) + "b & c"
+    assert latex("a&%$#_{}b") == "a\\&\\%\\$\\#\\_\\{\\}b"
+    assert latex("~^\\–*") == "\\textasciitilde{}\\textasciicircum{}\\textbackslash{}--*"
 
 
 def test_tables_fit_any_number_of_betas() -> None:

@@ -20,10 +20,12 @@ import datasets.__main__ as command
 from datasets.errors import DataError
 from datasets.transfer.encoding import Encoding, encode_video
 from datasets.transfer.export import export
-from datasets.transfer.format import USER_BLOCK
+from datasets.transfer.format import FRAMES_ARRAYS, USER_BLOCK
 from datasets.transfer.mending import examine
 from datasets.transfer.reader import TransferReader
 from datasets.transfer.repair import repair, salvage
+from datasets.transfer.seal import make_seal
+from datasets.transfer.structure import find_extents
 from datasets.transfer.validate import validate
 from datasets.transfer.writer import FramesWriter
 
@@ -155,6 +157,16 @@ def test_a_file_that_cannot_say_where_its_images_are_is_passed_over(sample, copy
         repair(frames, [other])
     repair(frames, [other, sample.parent.parent / "whole.h5"])
     assert frames.read_bytes() == sample.with_name("frames.h5").read_bytes()
+
+
+def test_a_table_of_images_that_was_wrong_from_the_beginning_is_not_followed(copy):
+    frames = copy.with_name("frames.h5")
+    with h5py.File(frames, "r+") as file:
+        file["frames/offset"][3] = file["frames/offset"][2]
+        extents = find_extents(file, FRAMES_ARRAYS)
+    make_seal(frames, extents, by_rows="frames/data")
+    with pytest.raises(DataError, match="frames/offset: its rows do not fill frames/data"):
+        examine(frames)
 
 
 def test_a_damaged_seal_is_never_followed(sample, copy):
