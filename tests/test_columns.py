@@ -209,6 +209,12 @@ def test_a_column_that_is_not_what_it_has_to_be(stages, stage, change, said):
     assert "Run `dvc repro " in message
 
 
+def test_trajectories_of_other_videos_are_refused(stages):
+    path, _ = stages["kcf"]
+    with pytest.raises(DataError, match=r"of another index.*dvc repro track@kcf"):
+        Trajectories.read(path, "other")
+
+
 def test_a_selection_whose_parameters_are_none(stages):
     path, read = stages["selection"]
     with h5py.File(path, "r+") as file:

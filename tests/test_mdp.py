@@ -58,6 +58,15 @@ def test_boxes_one_by_one_overlap_as_they_do_together(pairs):
     assert np.array(single).tobytes() == numpy_boxes.overlap(a, b).tobytes()
 
 
+def test_a_box_and_itself_overlap_by_1_and_no_more():
+    """Though right - left may come out a rounding above the width."""
+    boxes = np.random.default_rng(0).uniform(0.1, 300, (500, 4))
+    single = [numpy_boxes.overlap(one, one) for one in boxes]
+    for found in (numpy_boxes.overlap(boxes, boxes), np.array(single)):
+        assert found.max() == 1.0
+        assert found.min() > 1 - 1e-12
+
+
 @pytest.mark.parametrize("bad", [[0, 0, 0, 5], [-1, -1, -1, -1], [float("nan")] * 4, [0, 0, float("inf"), 1]])
 def test_boxes_that_are_not_valid_overlap_nothing(bad):
     good = torch.tensor([0.0, 0.0, 5.0, 5.0], requires_grad=True)

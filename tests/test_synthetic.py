@@ -27,7 +27,7 @@ from datasets.synthetic.command import Synth
 from datasets.synthetic.figures import FIGURES, Figure, bush, pole
 from datasets.synthetic.motion import Actor, away
 from datasets.synthetic.options import LENGTH_QUANTILES, frames, video_name
-from datasets.synthetic.render import cut_to, draw, draw_frame, silhouette
+from datasets.synthetic.render import _background, cut_to, draw, draw_frame, silhouette
 from datasets.synthetic.scene import difficulty_of, plan
 from datasets.synthetic.sprites import make_part, material
 
@@ -129,8 +129,11 @@ def test_what_a_killed_run_completed_is_kept(tmp_path: Path):
     (root / "train" / video_name(1)).rename(root / "train" / f".{video_name(1)}.tmp-1")
     (root / ".synthetic.json.1.tmp").write_text("{")
     (root / "train" / video_name(2) / "00000002.jpg").write_bytes(b"")  # a power cut
+    own = root / "train" / "Synthetic_Train_of_mine" / "empty"  # no folder of this writer's
+    own.parent.mkdir()
+    own.touch()
     write_synthetic(root, TINY)
-    assert contents(root) == expected
+    assert contents(root) == expected | {str(own.relative_to(root)): b""}
     assert kept.stat().st_ino == inode
 
 
@@ -279,6 +282,40 @@ def test_reading_the_files_gives_the_rendered_boxes(written: Path):
         np.testing.assert_array_equal(video.ground_truth, [box for _, box, _ in rendered])
         np.testing.assert_array_equal(video.absent, [visible == 0 for _, _, visible in rendered])
         assert video.object_class in FIGURES
+        folder = written / "train" / video.name
+        cover, cut = ((folder / f"{k}.label").read_text().split() for k in ("cover", "cut_by_image"))
+        assert cover == [str(round(8 * visible)) for _, _, visible in rendered]
+        scene = plan(i, TINY)
+        assert cut == [str(int(draw_frame(scene, t).cut)) for t in range(scene.length)]
+
+
+def test_a_target_is_absent_where_less_than_a_sixteenth_of_it_can_be_seen():
+    """It leaves the image to the left, pixel by pixel."""
+    scene = plan(0, TINY.model_copy(update={"difficulty": (0.0, 0.0)}))
+    scene = replace(scene, front=(), behind=(), exposure=0.0)
+    x, _, w, _ = silhouette(scene.target, 0)
+    seen = []
+    for shift in np.arange(x, x + w + 1, 0.5):
+        moved = replace(scene.target, centre=scene.target.centre - [shift, 0])
+        frame = draw_frame(replace(scene, target=moved), 0)
+        seen.append(frame.visible)
+        assert (frame.visible == 0) == (frame.box[0] == -1)
+    assert 0 in seen
+    assert 1 / 16 <= min(v for v in seen if v) < 1 / 9
+
+
+def test_the_camera_sees_the_place_pixel_by_pixel():
+    scene = plan(0, TINY)
+    y, x = (side // 2 for side in scene.place.shape[:2])
+    scene = replace(scene, camera=np.tile([x, y, 1.0, 0.0], (scene.length, 1)))
+    np.testing.assert_array_equal(_background(scene, 3), scene.place[y - 32 : y + 32, x - 48 : x + 48])
+
+
+def test_velocity_is_in_pixels_per_frame():
+    actor = plan(0, TINY).target
+    moving = replace(actor, centre=np.outer(np.arange(len(actor.centre)), [3.0, -2.0]))
+    for frame in (0, 1, 4, len(actor.centre) - 1):
+        np.testing.assert_allclose(moving.velocity(frame), [3, -2])
 
 
 # --- boxes -----
