@@ -229,6 +229,9 @@ def test_lasot(tmp_path: Path) -> None:
     assert video.absent.tolist() == [False, True, False, True]
     assert video.ground_truth[0].tolist() == [5, 7, 10, 12]
     assert train["bear-2"].frames[0] == tmp_path / "bear-2" / "img" / "00000001.jpg"
+    (tmp_path / "bear-2" / "full_occlusion.txt").write_text("0,1,0,0,1,1\n")
+    assert train["bear-2"].absent.tolist() == [False, True, False, True]
+    assert any(note.startswith("full_occlusion.txt has 6 rows for 4 boxes") for note in train["bear-2"].notes)
 
 
 def test_vot(tmp_path: Path) -> None:
