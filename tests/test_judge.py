@@ -109,6 +109,20 @@ def test_picks():
     }
 
 
+def test_the_best_pick_is_the_best_itself_and_counts_beyond_the_margin_alone():
+    whole, half, quarter = TRUTH, TRUTH * [1, 1, 1, 0.5], TRUTH * [1, 1, 0.5, 0.5]
+    picks = Picks(margin=0.5)
+    picks.add(
+        [
+            Choice("b", {}, {"a": whole, "b": half}),  # as far apart as the margin
+            Choice("b", {}, {"a": whole, "b": half, "c": quarter}),  # as near the best as that
+        ],
+        [TRUTH] * 2,
+        np.ones(2, bool),
+    )
+    assert (picks.decisive, picks.best) == (1, 0)
+
+
 @pytest.fixture
 def weights(tmp_path):
     torch.manual_seed(2)
@@ -183,6 +197,24 @@ def test_recorded_results_are_judged_without_running_anybody(small_videos, weigh
     assert code == 2 and "there is no video nobody" in printed.err
 
 
+def test_the_options_reach_the_figures(small_videos, weights, tmp_path, capsys):
+    dataset = open_dataset(f"got10k:{small_videos}")
+    name = dataset.names[0]
+    write_results(tmp_path / "r", "Perfect", name, dataset[name].ground_truth)
+    write_results(tmp_path / "r", "Lost", name, dataset[name].ground_truth + np.float32([500, 0, 0, 0]))
+    given = ["--weights", weights, "--dataset", f"got10k:{small_videos}", "--results", tmp_path / "r"]
+    given += ["--teachers", "Perfect", "Lost", "--videos", name, "--json"]
+    one, other = (
+        json.loads(judge(capsys, *given, *more)[1].out)
+        for more in (("--gamma", 0), ("--margin", 1, "--period", 1))
+    )
+    own = one["values"]["student"]
+    assert own["pearson_rest"] == own["pearson_reward"] is not None
+    assert one["picks"]["trasfust"]["decisive"] > 30 and other["picks"]["trasfust"]["decisive"] == 0
+    # The LSTM forgets at every update.
+    assert own["mean_value"] != other["values"]["student"]["mean_value"]
+
+
 def test_a_video_that_nobody_can_begin_is_told_and_the_others_are_judged(
     small_videos, weights, tmp_path, capsys
 ):
@@ -224,13 +256,19 @@ def test_a_tracker_that_loses_all_teachers_is_out_of_that_video_alone(
     assert figures["values"]["student"]["frames"] > 30
     assert figures["picks"]["trasfust"]["frames"] == 0
     assert figures["picks"]["trast odd_teachers:Raising"]["frames"] > 30
+    code, printed = judge(capsys, *given, "--teachers", "odd_teachers:Raising", "mosse")
+    assert code == 0 and "trasfust went on without odd_teachers:Raising on" in printed.err
 
 
 def test_mistakes(small_videos, weights, tmp_path, capsys):
     given = {"--weights": weights, "--dataset": f"got10k:{small_videos}", "--teachers": "mosse"}
+    (tmp_path / "boxes").mkdir()
+    (tmp_path / "boxes" / "v.txt").write_text("1,2,3,4\n" * 3)
     for change, message in [
         ({"--horizon": "0"}, "at least one frame"),
         ({"--margin": "nan"}, "--margin nan"),
+        ({"--gamma": "1.01"}, "--gamma 1.01"),
+        ({"--dataset": f"annotations:{tmp_path}/boxes"}, "there are annotations but no images"),
         ({"--teachers": "student=mosse"}, "cannot be called 'student'"),
         ({"--teachers": "moose"}, "mosse"),
         ({"--dataset": f"got10k:{tmp_path}/none"}, "no such folder"),
