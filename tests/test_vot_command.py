@@ -134,6 +134,13 @@ def test_the_toolkits_binary_form_and_empty_folders_are_refused(stack, tmp_path)
         vot_trackers(stack)
 
 
+def test_the_first_five_sequences_without_a_run_are_named(tmp_path):
+    for name in "abcdef":
+        write_sequence(tmp_path / "vot", name, 2)
+    with pytest.raises(DataError, match="no run for 6 of 6 sequences: a, b, c, d, e and 1 more"):
+        score_vot_folder(tmp_path, "T", open_dataset(f"vot:{tmp_path / 'vot'}"), (5, 15))
+
+
 def test_one_pass_on_vot_is_by_option(stack, tmp_path):
     code, out, err = run(
         trackers=script_file(tmp_path),
@@ -205,7 +212,17 @@ def test_the_toolkit_is_answered(stack):
     target = [((40.0, 40.0, 10.0, 10.0), {})]
     assert trax.answers == [target, target, target, [(tuple(AWAY), {})]]
     assert trax.offered[2] == "S"
-    assert sequence_name(images[0]) == "one"
+    assert [sequence_name(Path(p)) for p in ("a/color/1.jpg", "a/img/1.jpg", "b/a/1.jpg")] == ["a"] * 3
+
+
+def test_a_tracker_without_images_is_told_none_and_an_error_ends_the_session(tmp_path):
+    rectangle = SimpleNamespace(type="rectangle", bounds=lambda: (40.0, 40.0, 10.0, 10.0))
+    nowhere = tmp_path / "one" / "color" / "00000001.png"
+    trax = Trax(
+        [request("initialize", nowhere, [(rectangle, {})]), request("frame", nowhere), request("error")]
+    )
+    serve(trax, TrackerSpec("S", "evaluation_samples:Still", {}))
+    assert trax.answers == [[((40.0, 40.0, 10.0, 10.0), {})]] * 2
 
 
 def test_a_broken_tracker_ends_the_session(stack):

@@ -183,8 +183,9 @@ def test_eao_curve_worked_out_by_hand():
     assert curve == pytest.approx(wanted)
     assert eao(curve, (1, 3)) == pytest.approx(np.mean(wanted[1:4]))
     assert eao(curve, (3, 99)) == pytest.approx(np.mean(wanted[3:]))
+    assert eao(curve, (4, 99)) == pytest.approx(wanted[4])
     with pytest.raises(ValueError, match="--interval LOW HIGH"):
-        eao(curve, (46, 291))
+        eao(curve, (5, 99))
 
 
 def test_fragments_lie_between_starts_and_failures():

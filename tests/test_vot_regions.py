@@ -20,6 +20,7 @@ def test_overlaps_worked_out_by_hand():
     assert region_overlap(square, diamond, IMAGE) == pytest.approx(0.5)
     assert region_overlap(diamond, square, IMAGE) == pytest.approx(0.5)
     assert region_overlap(square, polygon([20, 10, 20, 20]), IMAGE) == pytest.approx(1 / 3)
+    assert region_overlap(square, [*reversed(polygon([20, 10, 20, 20]))], IMAGE) == pytest.approx(1 / 3)
     assert region_overlap(square, polygon([30, 10, 20, 20]), IMAGE) == 0
     # Half of both lies beyond the border, where nobody can see it: what is left is the same.
     assert region_overlap(polygon([-10, 0, 20, 20]), polygon([-20, 0, 30, 20]), IMAGE) == pytest.approx(1)
@@ -69,6 +70,11 @@ def test_overlap_against_counting_points():
     assert region_overlap(one, other, IMAGE) == pytest.approx((a & b).sum() / (a | b).sum(), abs=2e-3)
 
 
+def test_no_overlap_is_more_than_one():
+    every = [rotated(20, 20, 30, 20, degrees) for degrees in range(180)]
+    assert max(region_overlap(one, [*one[1:], one[0]], IMAGE) for one in every) == 1
+
+
 def test_ground_truth_is_read_or_refused(tmp_path):
     path = tmp_path / "groundtruth.txt"
     path.write_text("1,2,3,4\n5,6,7,8\n")
@@ -78,6 +84,7 @@ def test_ground_truth_is_read_or_refused(tmp_path):
     path.write_text("1,2,3,4\nNaN,NaN,NaN,NaN\n")
     with pytest.raises(DataError, match="line 2: the target has no region"):
         read_polygons(path, 2)
-    path.write_text("1,2,3,4,5\n")
-    with pytest.raises(DataError, match="5 values"):
-        read_polygons(path, 2)
+    for count in (5, 7):
+        path.write_text(",".join("1234567"[:count]) + "\n")
+        with pytest.raises(DataError, match=f"{count} values"):
+            read_polygons(path, 2)
