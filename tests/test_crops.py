@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from datasets.transfer.crop import crop_region
+from trainer import dense
 from trainer.crops import DEVIATION, MEAN, crop_batch, incomplete
 from trainer.cutouts import crop_uploaded
 from trainer.dense import crop_packed, pack
@@ -61,9 +62,12 @@ def batch():
 
 def test_what_was_not_stored_is_told_as_the_crop_tells_it():
     rng = np.random.default_rng(5)
-    size = torch.tensor([[200.0, 120.0]]).expand(400, 2)
+    size = torch.tensor([[110.0, 100.0]]).expand(400, 2)
     corner = rng.integers(0, 60, (400, 2))
-    places = torch.from_numpy(np.concatenate([corner, rng.integers(30, 60, (400, 2))], axis=1)).float()
+    extent = np.minimum(
+        rng.integers(30, 60, (400, 2)), size.numpy() - corner
+    )  # many end where the image does
+    places = torch.from_numpy(np.concatenate([corner, extent], axis=1)).float()
     boxes = places + torch.from_numpy(rng.normal(0, 8, (400, 4))).float()
     boxes[:, :2] += boxes[:, 2:] / 4
     boxes[:, 2:] = boxes[:, 2:].clamp_min(4) / 2
@@ -127,8 +131,11 @@ def test_what_travels_to_a_gpu_is_enough_for_the_crops(batch):
 
 def test_more_than_one_pass_gives_the_same(batch, monkeypatch):
     whole = crop_dense(*batch, 64, 1.5, torch.device("cpu"))
-    monkeypatch.setattr("trainer.dense._PIXELS", 2 * 160 * 200)
+    passes, products = [], dense._products
+    monkeypatch.setattr(dense, "_products", lambda *given: passes.append(given[1]) or products(*given))
+    monkeypatch.setattr(dense, "_PIXELS", 2 * 160 * 200)
     assert torch.equal(crop_dense(*batch, 64, 1.5, torch.device("cpu")), whole)
+    assert len(passes) == 3  # two images each, for the memory that all of them would take
 
 
 def test_whole_images_give_what_pil_gives(batch):
@@ -167,3 +174,6 @@ def test_a_box_without_area_is_refused(batch, bad):
 def test_unequal_counts_are_refused(batch):
     with pytest.raises(ValueError, match="5 images, 6 windows"):
         crop_batch(batch[0][:5], *batch[1:])
+    images, windows, sizes, boxes = batch
+    with pytest.raises(ValueError, match="6 windows, 5 image sizes and 6 boxes"):
+        crop_batch(images, windows, sizes[:5], boxes)

@@ -50,6 +50,8 @@ def test_every_form_of_a_checkpoint_loads(checkpoint: Path, tmp_path: Path):
         fit(network, load_state(path), path)
         for key, value in network.state_dict().items():
             assert torch.equal(value, state[key])
+    torch.save({"module.head.module.weight": torch.ones(1)}, tmp_path / "inner.pth")
+    assert list(load_state(tmp_path / "inner.pth")) == ["head.module.weight"]
 
 
 @pytest.mark.parametrize("keep", [0.0, 0.01, 0.5, 0.99])

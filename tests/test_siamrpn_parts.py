@@ -131,6 +131,9 @@ def test_folding_keeps_the_network():
     network = small_network()
     network.load_state_dict(golden_weights(network))
     network.eval()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eps = 0.1  # not PyTorch's own
     draws = torch.Generator().manual_seed(0)
     z, x = (torch.rand(2, 3, side, side, generator=draws) * 255 for side in (127, 287))
     with torch.no_grad():
@@ -205,6 +208,21 @@ def test_only_what_every_frame_passes_is_accelerated():
         "rpn_head.cls.conv_search.0",
         "rpn_head.loc.conv_search.0",
     ]
+
+
+def test_what_cannot_be_accelerated_is_left_alone():
+    layers = [
+        nn.Conv2d(256, 256, 3, stride=2),
+        nn.Conv2d(256, 256, 3, groups=2),
+        nn.Conv2d(256, 256, 3, dilation=(1, 2)),
+        nn.Conv2d(256, 256, (3, 5)),
+        nn.Conv2d(256, 95, 3),
+        nn.Conv2d(256, 256, 1, stride=2),
+        nn.Conv2d(256, 256, 1, groups=2),
+    ]
+    network = accelerate(nn.Sequential(*layers, nn.Conv2d(256, 96, 3), nn.Conv2d(8, 4, 1, bias=False)))
+    kinds = [type(module) for module in network]
+    assert kinds == [nn.Conv2d] * len(layers) + [WinogradConv2d, PointwiseConv2d]
 
 
 def test_the_correlation_of_many_videos_is_each_ones_own():

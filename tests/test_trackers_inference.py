@@ -18,7 +18,7 @@ from trainer.crops import crop_batch
 from trainer.cutouts import crop_uploaded
 from trainer.mdp import clip_box, seen_box, transition
 from trainer.student import LSTMState, Student, StudentOptions, save_student
-from trainer.trackers import Inference, TrasBatch, TrasfustTracker, TrasTracker
+from trainer.trackers import Inference, TrasBatch, TrasfustTracker, TrasTracker, TrastTracker
 from trainer.trackers import inference as inference_module
 from trainer.trackers.inference import View
 from trainer.trackers.packed import pack
@@ -55,6 +55,15 @@ def test_a_batch_does_not_mix_videos(inference, together, monkeypatch):
         batch.start(4, videos[0][0], BOX, Task("v", 40))
     with pytest.raises(ValueError, match="slots = 0"):
         TrasBatch(inference, 0)
+
+
+def test_a_batch_is_filled_up_to_its_slots_and_no_further(inference, monkeypatch):
+    sizes, see = [], inference._student.see
+    monkeypatch.setattr(inference._student, "see", lambda p, c: sizes.append(len(p)) or see(p, c))
+    batch, images = TrasBatch(inference, 2), video(frames=2)
+    batch.start(1, images[0], BOX, Task("v", 2))
+    batch.step({1: images[1]})
+    assert sizes == [2]
 
 
 def test_equal_views_are_looked_at_once_and_answered_alike(student, inference, monkeypatch):
@@ -129,6 +138,21 @@ def test_what_no_tracker_can_start_from(inference):
             tracker.start(video(frames=1)[0], np.float32(box), Task("v", 3))
     with pytest.raises(TeacherError, match="needs the images"):
         tracker.start(None, BOX, Task("v", 3))
+
+
+def test_a_failed_start_leaves_no_target_behind(inference):
+    images = video(frames=2)
+    teachers = {"a": Scripted(script(1)), "b": Scripted(script(2))}
+    for tracker in (
+        TrasTracker(inference),
+        TrastTracker(inference, "a", teachers["a"]),
+        TrasfustTracker(inference, teachers),
+    ):
+        run(tracker, images)
+        with pytest.raises(TeacherError, match="the first box"):
+            tracker.start(images[0], np.float32([WIDTH + 5, 0, 5, 5]), Task("v", 2))
+        with pytest.raises(TeacherError, match="a video that was started"):
+            tracker.track(images[1])
 
 
 def test_a_student_of_broken_numbers_fails_the_video(student):

@@ -31,6 +31,7 @@ class TrasTracker(Choices):
 
     def start(self, image: Image | None, box: Box, task: Task) -> Box:
         """See `Teacher.start`."""
+        self._last = None
         first, own = checked_start(image, box, task)
         self._last = first, own, self._inference.begin()
         self.choices = [Choice(GIVEN)]
