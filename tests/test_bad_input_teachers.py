@@ -204,6 +204,13 @@ def test_opencv_refuses_with_the_video_and_the_box():
         teacher.start(image, np.float32([500, 400, 10, 10]), Task("far_away", 2))
 
 
+def test_a_target_thinner_than_half_a_pixel_is_one_for_opencv():
+    image = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
+    kcf = registry.create("opencv-kcf", {})
+    kcf.start(image, np.float32([50, 60, 0.4, 1]), Task("v", 2))
+    assert kcf.track(image).tolist() == [50, 60, 1, 1]
+
+
 @pytest.mark.parametrize("name", ["mil", "boosting"])
 @pytest.mark.parametrize("size", [(1, 1), (4, 4), (3, 5), (5, 3), (2, 10), (1, 200)])
 def test_a_target_in_which_opencv_would_look_for_a_feature_for_ever(name, size):

@@ -9,6 +9,7 @@ from external_samples import listing, track
 
 from datasets.errors import DataError
 from teachers import registry
+from teachers.external.checkout import check_choice
 from teachers.options import TeacherConfigError
 
 torch.set_num_threads(1)
@@ -59,6 +60,7 @@ torch.set_num_threads(1)
             "device = 'cuda:77' cannot be used here",
         ),
         ("pytracking:fake/default", {"threads": 0}, TeacherConfigError, "threads = 0"),
+        ("pytracking:fake/default", {"patience": 0.0}, TeacherConfigError, "patience = 0.0"),
         (
             "pytracking:fake/default",
             {"python": "{tmp}/no"},
@@ -90,6 +92,13 @@ def test_a_wrong_name_or_option(use, change, error, said, pytracking_root, netwo
         registry.create(use, options | values)
     parts = said.format(tmp=tmp_path, root=pytracking_root).split("|")
     assert all(part in str(caught.value) for part in parts), caught.value
+
+
+def test_a_packages_own_file_is_no_choice(tmp_path):
+    for name in ("__init__.py", "b.py", "a.py"):
+        (tmp_path / name).touch()
+    with pytest.raises(DataError, match=r"there is no tracker '__init__'.*Choose one of a, b"):
+        check_choice(tmp_path, "*.py", "__init__", "tracker")
 
 
 @pytest.mark.parametrize(

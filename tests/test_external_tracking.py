@@ -132,7 +132,10 @@ def test_the_version_is_that_of_the_code_and_the_files(tmp_path):
     second = version("torch 2")
     assert second != first
     (root / "pysot/core/config.py").write_text("pass")
-    assert version("torch 2") != second
+    third = version("torch 2")
+    assert third != second
+    (root / "pysot/settings.yaml").write_text("a: 1")
+    assert version("torch 2") != third
 
 
 def test_try_from_the_command_line(small_videos, pysot_root, pysot_weights, tmp_path):

@@ -118,6 +118,8 @@ def test_broken_or_foreign_content_is_refused(
     torch.save({**state, "mask_head.weight": torch.zeros(1)}, path)
     load(path)
     assert "mask_head.weight" in caplog.text
+    with pytest.raises(DataError, match=r"1 unexpected: mask_head\.weight"):
+        fit(small_network(), load_state(path), path, whole=True)
 
 
 def test_options_are_checked(checkpoint: Path, tmp_path: Path):

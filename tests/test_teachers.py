@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from datasets.boxes import overlap
 from datasets.command_line import run_command
+from datasets.errors import DataError
 from datasets.single_video import read_single
 from teachers import registry
 from teachers.__main__ import COMMANDS
@@ -193,6 +194,21 @@ def test_recorded_takes_the_origin_of_its_dataset(tmp_path):
         teacher = registry.create("recorded", options)
         rows[base] = track(teacher, [None, None], np.zeros(4, np.float32))[:, :2].tolist()
     assert rows == {None: [[10, 20], [11, 21]], 0: [[11, 21], [12, 22]], 1: [[10, 20], [11, 21]]}
+
+
+def test_recorded_begins_every_video_anew_and_ends_with_its_rows(tmp_path):
+    (tmp_path / "T" / "clip").mkdir(parents=True)
+    for repetition in (1, 2):
+        rows = "".join(f"{10 * repetition + t},2,3,4\n" for t in range(3))
+        (tmp_path / "T" / "clip" / f"clip_00{repetition}.txt").write_text(rows)
+    options = {"results": str(tmp_path), "tracker": "T", "base": 0}
+    teacher = registry.create("recorded", {**options, "repetition": 2})
+    for _ in range(2):
+        assert track(teacher, [None] * 3, np.zeros(4, np.float32))[:, 0].tolist() == [20, 21, 22]
+    with pytest.raises(TeacherError, match="T: asked for frame 3 of 3 recorded"):
+        teacher.track(None)
+    with pytest.raises(DataError, match="Nobody"):
+        registry.create("recorded", {**options, "tracker": "Nobody"})
 
 
 def test_the_catalogue_says_what_the_constructors_say():
