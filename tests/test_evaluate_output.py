@@ -21,6 +21,7 @@ def test_the_archive_for_the_server(tmp_path):
     assert str(path) in err
     with zipfile.ZipFile(path) as archive:
         assert archive.namelist() == [f"{n}/{n}_{what}.txt" for n in videos for what in ("001", "time")]
+        assert {info.date_time for info in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
         boxes = np.loadtxt(archive.open("GOT-10k_Test_000001/GOT-10k_Test_000001_001.txt"), delimiter=",")
         assert boxes.shape == (12, 4)
         times = np.loadtxt(archive.open("GOT-10k_Test_000001/GOT-10k_Test_000001_time.txt"))
@@ -62,6 +63,7 @@ def test_two_splits_of_a_benchmark_are_two_groups_of_columns(tmp_path):
         ("v_002", lambda text: text.split("\n", 1)[1], "11 rows for a video of 12 frames"),
         ("v_002", None, "no repetition 2"),
         ("v_time", lambda text: "0.1\n" * 9, "9 rows for 12 frames"),
+        ("v_time", lambda text: "0.1\n" * 13, "13 rows for 12 frames"),
         ("v_time", None, "there is no such file"),
     ],
 )

@@ -78,7 +78,14 @@ def test_picks_are_those_of_plain_loops(held_out):
         boxes = [found.boxes[m, t] for t, m in enumerate(rows)]
         scores.append(np.mean(overlaps(found, boxes)))
     assert changes  # more than one track was picked, so that the order of rows and frames matters
-    assert held_out.validate(student, CPU).ao == pytest.approx(float(np.mean(scores)), abs=1e-6)
+    assert held_out.validate(student.train(), CPU).ao == pytest.approx(float(np.mean(scores)), abs=1e-6)
+
+
+def test_values_that_are_no_numbers_pick_nothing(held_out):
+    student = Student(TINY)
+    torch.nn.init.constant_(student.critic.bias, torch.nan)
+    with pytest.raises(ValueError, match="a value on what is held out"):
+        held_out.validate(student, CPU)
 
 
 def test_baselines_are_the_mean_track_and_the_best_box_of_every_frame(held_out):

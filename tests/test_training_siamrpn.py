@@ -11,10 +11,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny_videos import write_images
 
 from datasets.boxes import is_valid, overlap
 from datasets.command_line import run_only_command
 from datasets.synthetic.sprites import ellipse
+from datasets.video import Video
 from teachers import registry
 from teachers.base import Task
 from teachers.options import TeacherConfigError
@@ -24,6 +26,7 @@ from teachers.siamrpn.factory import SLIM_WEIGHTS
 from teachers.training.clips import clip
 from teachers.training.pairs import pair
 from teachers.training.poses import draw_limbs, drawn_poses, tight_box
+from teachers.training.scoring import score
 from teachers.training.siamrpn import Train
 from teachers.training.siamrpn_learner import SEARCH, SIDE, Learner, Pairs, schedule
 from teachers.training.siamrpn_loss import loss, overlaps, targets
@@ -97,6 +100,28 @@ def test_the_box_is_the_silhouettes_extent(size):
     np.testing.assert_allclose(box[:2] + box[2:], corners.max(axis=0), atol=0.5 + size / 100 + bent)
 
 
+# Scores
+
+
+def test_scores_count_frames_with_a_target(tmp_path):
+    class Still:
+        def start(self, image, box, task):
+            self.box = box
+            return box
+
+        def track(self, image):
+            return self.box
+
+    write_images(tmp_path, range(4))
+    truth = np.float32([[0, 0, 40, 40], [20, 0, 40, 40], [0, 0, 40, 40], [21, 0, 40, 40]])
+    absent = np.array([False, False, True, False])
+    found = score(Still(), Video("v", sorted(tmp_path.iterdir()), truth, absent))
+    iou = np.array([1, 20 / 60, 19 / 61])
+    assert found.overlap == pytest.approx(iou[1:].mean())
+    assert found.precision == pytest.approx(2 / 3)  # 20 pixels off still counts
+    assert found.success == pytest.approx((iou[:, None] > np.linspace(0, 1, 21)).mean())
+
+
 # The loss
 
 
@@ -123,7 +148,7 @@ def test_positives_overlap_and_negatives_do_not():
     assert (made.matched | ~made.positive).all()
     assert (iou[0][made.negative[0]] < 0.4).all() and made.negative[0].sum() == 48
     # Of a stranger, nothing is positive, and what looks like its target is negative.
-    assert not made.positive[1].any() and made.negative[1].any()
+    assert not made.positive[1].any() and not made.matched[1].any() and made.negative[1].any()
     assert (iou[1][made.negative[1]] > 0.4).all()
     # No anchor is as slender: the best one stands for it.
     assert iou[2].max() < 0.6 and made.positive[2].any()
