@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from evaluation_samples import records, run, walk, write_boxes, write_got10k, write_uav123
+from evaluation_samples import records, run, walk, write_boxes, write_got10k, write_images, write_uav123
 from plain_measures import plain_otb
 
 from datasets import open_dataset
@@ -121,6 +121,40 @@ def test_later_repetitions_of_another_length_follow_unequal(tmp_path):
         assert f"{odd}, repetition 2: {length} rows for 12 frames: left out" in err
         (second / "S" / odd / f"{odd}_002.txt").unlink()
         assert json.loads(out) == records(dataset=(spec,), results=(second,))
+
+
+def test_frames_without_a_box_are_told_where_one_was_asked_for(uav123):
+    spec, results, _ = uav123
+    path = results / "Some" / "bird1_1.txt"
+    lines = path.read_text().splitlines()
+    for t in (0, 3, 5):  # the box that was given, one that was asked for, no target
+        lines[t] = "NaN,NaN,NaN,NaN"
+    path.write_text("\n".join(lines) + "\n")
+    truth = read_truth(open_dataset(spec), PROTOCOLS["uav123"])
+    _, notes = score_folder(ResultsFolder(results, "uav123"), "Some", truth, Leniency())
+    assert notes == ["Some: no box (NaN, or without area) in 1 frame, which overlap by 0"]
+
+
+def test_a_video_is_judged_in_its_own_image_where_another_is_left_out(tmp_path):
+    boxes = np.tile(np.float32([200, 100, 40, 40]), (12, 1))
+    write_got10k(tmp_path, "val", {"a": walk(1)[0], "b": boxes}, {name: [8] * 12 for name in "ab"})
+    write_images(tmp_path / "val" / "b", 12, shape=(200, 300))
+    write_results(tmp_path / "r", "S", "b", boxes)
+    options = {"dataset": (f"got10k:{tmp_path}:val",), "results": (tmp_path / "r",), "tracker": ("S",)}
+    (record,) = records(**options, missing="omit")
+    assert (record["sequences"], record["ao"]) == (1, 1.0)
+
+
+def test_five_faults_are_all_named(tmp_path):
+    write_got10k(tmp_path, "val", {name: walk(1)[0] for name in "abcdef"}, {n: [8] * 12 for n in "abcdef"})
+    write_results(tmp_path / "r", "S", "a", walk(1)[1])
+    options = {"dataset": (f"got10k:{tmp_path}:val",), "results": (tmp_path / "r",), "tracker": ("S",)}
+    _, _, err = run(**options)
+    assert "5 of 6 results of S cannot be scored (5 missing): b: " in err and " more" not in err
+    (tmp_path / "r" / "S" / "a" / "a_001.txt").unlink()
+    write_results(tmp_path / "r", "S", "f", walk(1)[1][:3])
+    _, _, err = run(**options)
+    assert "6 of 6 results of S cannot be scored" in err and "; and 1 more" in err
 
 
 def test_in_a_folder_of_many_a_tracker_at_fault_is_reported_and_left_out(uav123):

@@ -193,13 +193,16 @@ def test_fractions_of_who_gave_the_boxes(small_videos, tmp_path):
     frames = [len(v) for v in open_dataset(f"synthetic:{small_videos}")]
     kcf = sum(sum(t % 4 == 0 for t in range(1, n)) for n in frames) / (sum(frames) - len(frames))
     assert share["shares"] == pytest.approx({"student": 1 - kcf, "kcf": kcf})
+    assert list(share["shares"]) == ["student", "kcf"]  # the largest first
     assert share["frames"] == sum(frames) - len(frames)
     assert (tmp_path / "report" / "fractions.svg").is_file()
     chosen = next((tmp_path / "o").rglob("*_chosen.txt"))
-    chosen.write_text("student\n")
-    code, _, err = run(**options, fractions=True)
-    assert code == 2
-    assert f"{chosen}: 1 rows for" in err
+    whole = chosen.read_text()
+    for text in ("student\n", whole + "student\n"):
+        chosen.write_text(text)
+        code, _, err = run(**options, fractions=True)
+        assert code == 2
+        assert f"{chosen}: {len(text.splitlines())} rows for {len(whole.splitlines())} boxes" in err
 
 
 def test_the_papers_three_trackers_are_run_and_counted(small_videos, tmp_path):

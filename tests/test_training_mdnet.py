@@ -21,7 +21,8 @@ from teachers.mdnet.budget import PUBLISHED, SLIM
 from teachers.mdnet.crop import as_input
 from teachers.mdnet.network import Network, Widths, load_network
 from teachers.mdnet.tracker import SLIM_WEIGHTS
-from teachers.training.mdnet import Schedule, Train, Training
+from teachers.training.clips import clip
+from teachers.training.mdnet import RATE, Schedule, Train, Training
 from teachers.training.mdnet_domains import (
     NEGATIVES,
     POSITIVES,
@@ -93,6 +94,29 @@ def test_a_target_that_fills_its_image_still_gives_whole_minibatches():
     assert len(minibatch(domain, generator(0, "x")).patches) == POSITIVES + NEGATIVES
 
 
+def test_a_mirrored_minibatch_is_the_other_one_seen_in_a_mirror(domains):
+    class Settled(np.random.RandomState):
+        """Of a known answer to whether it is mirrored."""
+
+        def rand(self, *shape):
+            return super().rand(*shape) if shape else self.answer
+
+    drawn = []
+    for answer in (0.9, 0.1):
+        rng = Settled(0)
+        rng.answer = answer
+        drawn.append(minibatch(domains[0], rng))
+    plain, mirrored = drawn
+    assert np.array_equal(mirrored.patches, plain.patches[:, :, ::-1])
+    assert np.array_equal(mirrored.shifts, plain.shifts * np.float32([-1, 1, 1, 1]))
+    assert np.abs(plain.shifts[:, 0]).max() > 0.05
+
+
+def test_a_domain_is_a_clip_in_rgb():
+    drawn = clip(0, 0, 4)
+    assert np.array_equal(draw_domain(0, 0, 4).images, drawn.images[..., ::-1])
+
+
 def test_every_cycle_visits_every_domain_once():
     visits = [order(0, i, 7) for i in range(21)]
     for cycle in range(3):
@@ -147,6 +171,7 @@ def test_the_rate_falls_with_whichever_share_is_larger():
     assert schedule.share(500, 0) == schedule.share(0, 300) == 0.5
     assert schedule.rate(0, 0) < schedule.rate(200, 0) > schedule.rate(600, 0) > schedule.rate(600, 590)
     assert schedule.rate(1000, 0) == 0
+    assert schedule.rate(0, 0) == pytest.approx(RATE / 100)  # no iteration is without effect
 
 
 def test_the_program_writes_the_same_weights_twice_and_says_what_they_are(tmp_path):
