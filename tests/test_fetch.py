@@ -270,6 +270,10 @@ def test_a_tag_does_not_outlive_the_bytes_that_it_was_for(server, folder):
     with pytest.raises(DataError, match="broke off"):
         fetch(checkpoint(server, sha256=None))
     assert "net.onnx.part.tag" not in names(folder)
+    server.tag, server.cuts = 'W/"one"', [2 * BLOCK] + [0] * 5  # which promises no equal bytes
+    with pytest.raises(DataError, match="broke off"):
+        fetch(checkpoint(server, sha256=None))
+    assert "net.onnx.part.tag" not in names(folder)
 
 
 @pytest.mark.parametrize(
@@ -387,6 +391,7 @@ def test_a_teacher_with_weights_of_its_own_takes_others_where_they_are_chosen(fo
     entries = {
         "plain": Checkpoint("plain", "plain.pth", **told),
         "large": Checkpoint("large", "large.pth", choose={"variant": "large"}, **told),
+        "later": Checkpoint("later", "later.pth", choose={"variant": "large"}, **told),
     }
     monkeypatch.setattr(checkpoints, "known", lambda: entries)
     folder.mkdir()
@@ -403,6 +408,16 @@ def test_a_teacher_with_weights_of_its_own_takes_others_where_they_are_chosen(fo
     assert weights(weights="plain") == str(folder / "plain.pth")
     assert registry.create("test_fetch:Optional", {"weights": "plain"}).weights == folder / "plain.pth"
     assert registry.create("test_fetch:Optional", {"network": "plain"}).network == folder / "plain.pth"
+    assert checkpoints.of_teacher("test_fetch:Optional") == [entries["plain"]]
+    monkeypatch.chdir(folder)
+    Path("plain").touch()
+    assert weights(weights="plain") == "plain"  # the user's own file
+
+
+def test_the_folder_may_be_named_from_the_users_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv(checkpoints.VARIABLE, "~/weights")
+    assert checkpoints.folder() == tmp_path / "weights"
 
 
 def test_nanotrack_runs_with_the_files_that_its_entries_describe(folder, real_data, small_videos):
