@@ -25,6 +25,7 @@ from datasets.errors import DataError
 from datasets.synthetic import SyntheticOptions, render, write_synthetic
 from datasets.synthetic.command import Synth
 from datasets.synthetic.figures import FIGURES, Figure, bush, pole
+from datasets.synthetic.folder import write_video
 from datasets.synthetic.motion import Actor, away
 from datasets.synthetic.options import LENGTH_QUANTILES, frames, video_name
 from datasets.synthetic.render import _background, cut_to, draw, draw_frame, silhouette
@@ -282,11 +283,20 @@ def test_reading_the_files_gives_the_rendered_boxes(written: Path):
         np.testing.assert_array_equal(video.ground_truth, [box for _, box, _ in rendered])
         np.testing.assert_array_equal(video.absent, [visible == 0 for _, _, visible in rendered])
         assert video.object_class in FIGURES
-        folder = written / "train" / video.name
-        cover, cut = ((folder / f"{k}.label").read_text().split() for k in ("cover", "cut_by_image"))
-        assert cover == [str(round(8 * visible)) for _, _, visible in rendered]
-        scene = plan(i, TINY)
-        assert cut == [str(int(draw_frame(scene, t).cut)) for t in range(scene.length)]
+
+
+def test_labels_tell_how_much_of_the_target_can_be_seen(tmp_path: Path):
+    """To the nearest eighth; this target is hidden, and leaves the image."""
+    options = TINY.model_copy(update={"seed": 5, "difficulty": (1.0, 1.0), "max_length": 40})
+    write_video(tmp_path, 0, options)
+    scene = plan(0, options)
+    drawn = [draw_frame(scene, t) for t in range(scene.length)]
+    folder = tmp_path / video_name(0)
+    cover, cut = ((folder / f"{k}.label").read_text().split() for k in ("cover", "cut_by_image"))
+    assert cover == [str(round(8 * frame.visible)) for frame in drawn]
+    assert any(8 * frame.visible % 1 > 0.5 for frame in drawn)
+    assert cut == [str(int(frame.cut)) for frame in drawn]
+    assert len({frame.cut for frame in drawn}) == 2
 
 
 def test_a_target_is_absent_where_less_than_a_sixteenth_of_it_can_be_seen():

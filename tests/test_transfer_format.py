@@ -147,6 +147,7 @@ def test_plain_h5py_reads_it(tmp_path, videos):
         assert decode_jpeg(jpeg.tobytes(), "RGB").ndim == 3
         assert file["videos/name"].asstr()[file["windows/video"][1]] == "alpha"
         np.testing.assert_array_equal(file["boxes/teacher"][:], made.teacher)
+        assert file["frames/data"].id.get_offset() % 4096 == 0
         assert (file["videos/width"][:].tolist(), file["videos/height"][:].tolist()) == ([72, 40], [50, 64])
         for array in (*ARRAYS, *FRAMES_ARRAYS):
             assert file[array.name].chunks is None

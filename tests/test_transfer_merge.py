@@ -121,7 +121,7 @@ def test_in_order_the_very_bytes_of_an_export_come_back(whole, tmp_path):
 
 def test_images_of_several_files_and_in_several_pieces_follow_each_other(whole, tmp_path, monkeypatch):
     """The first file holds the rows 0 to 3 alone; those after them have the next numbers in the second one."""
-    monkeypatch.setattr("datasets.transfer.standalone._TOGETHER", 2)
+    monkeypatch.setattr("datasets.transfer.standalone._TOGETHER", 3)
     export(part(whole, "begin.h5", [0]), tmp_path / "begin.h5")
     with TransferReader(tmp_path / "begin.h5") as begin:
         assert len(begin.pixels) == 4

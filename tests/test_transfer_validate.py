@@ -184,6 +184,9 @@ def test_frame_0_and_absent_frames_that_are_ignored_are_judged_by_nobody(copy, p
     edit(copy, "overlap/iou", (window, frame, 0), 0.0)
     edit(copy, "overlap/best", (window, frame), 1)
     assert validate(copy) == []
+    if policy == "ignore":
+        edit(copy, "boxes/absent", (window, frame), 0)
+        assert ["falls to 0.000000" in p.what for p in validate(copy)] == [True]
 
 
 def test_an_overlap_of_beta_itself_is_not_above_it(copy):
