@@ -113,11 +113,14 @@ def failure(message: str) -> Trajectory:
 
 def _teacher_of(job: Job) -> Teacher:
     """The job's teacher; WorkerError as `same_version`."""
-    try:
-        return same_version(_teacher(job.use, job.options), job)
-    except WorkerError:  # a worker of a cluster outlives runs, and its teacher may be older than this one
+    teacher = _teacher(job.use, job.options)
+    if job.version not in (
+        None,
+        teacher.version,
+    ):  # a worker of a cluster outlives runs: perhaps an older one's
         _teacher.cache_clear()
-        return same_version(_teacher(job.use, job.options), job)
+        teacher = _teacher(job.use, job.options)
+    return same_version(teacher, job)
 
 
 def same_version(teacher: Made, job: Job) -> Made:
@@ -153,8 +156,8 @@ def built(create: Callable[..., Made], use: str, options: Mapping[str, object], 
     try:
         made = create(use, options, *further)
     except (TeacherConfigError, TeacherError, DataError) as error:
-        where = f"{use} cannot be built by a worker on {platform.node()}"
-        raise WorkerError(f"{where}: {error} What was tracked is kept: run the stage again") from error
+        told = f"{use} cannot be built by a worker on {platform.node()}: {str(error).removesuffix('.')}"
+        raise WorkerError(f"{told}. What was tracked is kept: run the stage again") from error
     if (torch := sys.modules.get("torch")) is not None and not options.get("threads"):
         torch.set_num_threads(1)
     return made
