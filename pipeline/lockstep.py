@@ -149,7 +149,12 @@ class Lockstep:
 
     def _fill(self) -> None:
         """Start waiting videos in all free slots."""
-        while (entry := self._next()) is not None:
+        while True:
+            if self._busy and self._teacher is None:
+                self._put_back()
+            entry = self._next()
+            if entry is None:
+                return
             slot = next(s for s in range(self.slots) if s not in self._busy)
             self._busy[slot] = entry
             if self._teacher is None:
@@ -217,8 +222,14 @@ class Lockstep:
             entry.answer.set_exception(ended)
         else:
             entry.answer.set_result(ended)
-        if self._teacher is not None:
+        if self._teacher is None:
+            return
+        try:
             self._teacher.release(slot)
+        except FAULTS:  # a third party's teacher, which may be in any state now; this video's answer stands
+            name = entry.pursuit.task.name
+            _LOG.warning("video %s could not be released: those beside it begin again", name, exc_info=True)
+            self._teacher = None
 
     def _shrink(self, reason: str) -> None:
         """Go on with half as many videos, from their beginnings, with a new teacher."""

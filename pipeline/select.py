@@ -41,8 +41,6 @@ FORM = Form(
 )
 """What the selection file holds."""
 
-_REMEDY = "Run `dvc repro --force select` to make it"
-
 
 @dataclass(frozen=True, eq=False)
 class Selection:
@@ -98,11 +96,12 @@ class Selection:
             params = SelectParams.model_validate(facts["params"])
         except ValidationError as error:
             problem = f"its parameters are none: {' '.join(str(error).split())}"
-            raise DataError(path, problem, _REMEDY) from error
+            raise DataError(path, problem, places.made_by("dvc repro select")) from error
         positive = columns["positive"].astype(np.bool_)
         if positive.shape[::2] != (len(params.betas), len(facts["teachers"])):
             told = f"{len(params.betas)} β and {counted(len(facts['teachers']), 'teacher')}"
-            raise DataError(path, f"column positive has shape {positive.shape}, for {told}", _REMEDY)
+            problem = f"column positive has shape {positive.shape}, for {told}"
+            raise DataError(path, problem, places.made_by("dvc repro select"))
         return cls(
             dataset=facts["dataset"],
             teachers=facts["teachers"],

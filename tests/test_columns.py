@@ -220,7 +220,5 @@ def test_a_selection_whose_parameters_are_none(stages):
     with h5py.File(path, "r+") as file:
         file.attrs["facts"] = '{"dataset": "", "teachers": [], "params": {"betas": []}}'
     write_checksum(path)
-    with pytest.raises(
-        DataError, match=r"selection\.h5: its parameters are none.*betas.*dvc repro --force select"
-    ):
+    with pytest.raises(DataError, match=r"selection\.h5: its parameters are none.*betas.*dvc repro select"):
         read(path)

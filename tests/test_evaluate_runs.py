@@ -239,3 +239,22 @@ def test_the_papers_three_trackers_are_run_and_counted(small_videos, tmp_path):
     # Without its teacher TRAST is TRAS.
     (without,) = json.loads(out)
     assert without["ao"] == pytest.approx(rows["tras"]["ao"], abs=1e-6)
+
+
+def test_nobody_is_fast_who_replays_boxes(small_videos, tmp_path):
+    torch.manual_seed(0)
+    save_student(tmp_path / "w.safetensors", Student(StudentOptions(backbone="tiny", width=16, crop_size=64)))
+    excluded = tmp_path / "excluded.txt"
+    excluded.write_text("".join(f"{name}\n" for name in open_dataset(f"synthetic:{small_videos}").names[1:]))
+    options = {"dataset": (f"synthetic:{small_videos}",), "exclude": excluded, "workers": 1}
+    first = {**options, "tracker": ("mosse",), "out": tmp_path / "first"}
+    records(**first)
+    results = next((tmp_path / "first").rglob("mosse"))
+    students = {"tracker": ("trast", "trasfust"), "weights": tmp_path / "w.safetensors"}
+    for teacher, known in (("mosse", True), (f"M=recorded:{results}", False)):
+        again = {**options, **students, "teachers": (teacher,), "out": tmp_path / f"{known}"}
+        code, out, err = run(**again)
+        assert code == 0, err
+        assert ("FPS" in out) == known
+        for times in (tmp_path / f"{known}").rglob("*_time.txt"):
+            assert (np.loadtxt(times) > 0).all() == known

@@ -213,6 +213,22 @@ def test_an_image_that_cannot_be_read_fails_its_video_only(videos, tmp_path):
         assert_same(trajectory, follow(Wandering(), video))
 
 
+@pytest.mark.parametrize("slots", [1, 3])
+def test_a_video_that_cannot_be_released_costs_nobody_a_trajectory(videos, slots, caplog):
+    class Clinging(WanderingBatch):
+        def release(self, slot):
+            if self.names[slot] == videos[0].name:
+                raise RuntimeError("does not let go")
+            super().release(slot)
+
+    made = []
+    lockstep = Lockstep(lambda count: made.append(Clinging(count)) or made[-1], slots)
+    for found, video in zip(together(lockstep, videos), videos, strict=True):
+        assert_same(found, follow(Wandering(), video, None))
+    assert len(made) == 2
+    assert f"video {videos[0].name} could not be released" in caplog.text
+
+
 @pytest.mark.parametrize("when", ["made", "started", "stepped", "answered"])
 def test_without_memory_fewer_videos_go_on_from_their_beginnings(videos, when, caplog):
     lockstep = Lockstep(partial(Hungry, capacity=2, when=when), 16)

@@ -9,6 +9,7 @@ from transfer_samples import make_video, write_sample
 
 from datasets.errors import DataError
 from trainer import __main__ as program
+from trainer.checkpoint import load_checkpoint
 from trainer.options import MachineOptions, OptimiserOptions, TrainOptions, ValidationOptions
 from trainer.processes import join
 from trainer.student import StudentOptions
@@ -50,6 +51,26 @@ def test_a_folder_that_another_process_learns_into_is_refused(sample, tmp_path):
     finally:
         os.close(other)
     assert contents(out) == before
+    assert train([sample], out, more, resume=True).updates == 2
+
+
+def test_a_resumed_run_reads_its_checkpoint_when_nobody_else_can_replace_it_any_more(
+    sample, tmp_path, monkeypatch
+):
+    out = tmp_path / "run"
+    train([sample], out, options())
+
+    def read(folder):
+        other = os.open(folder, os.O_RDONLY)
+        try:
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        finally:
+            os.close(other)
+        return load_checkpoint(folder)
+
+    monkeypatch.setattr("trainer.train.load_checkpoint", read)
+    more = TrainOptions(optimiser=OptimiserOptions(updates=2))
     assert train([sample], out, more, resume=True).updates == 2
 
 

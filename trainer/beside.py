@@ -56,6 +56,11 @@ class Beside:
         self.failed: dict[str, str] = {}
 
     @property
+    def replays(self) -> bool:
+        """Whether one of them replays boxes of an earlier run (`teachers.recorded`): then no time tells a speed."""
+        return any(getattr(teacher, "replays", False) for teacher in self._teachers.values())
+
+    @property
     def running(self) -> list[str]:
         """The teachers that have not failed on this video, in the pool's order."""
         return [name for name in self._teachers if name not in self.failed]

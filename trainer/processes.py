@@ -81,6 +81,11 @@ class Processes:
             distributed.destroy_process_group()
 
 
+def is_first() -> bool:
+    """Whether this process is the one that writes: `Processes.first`, before they have joined."""
+    return int(os.environ.get("WORLD_SIZE", "1")) == 1 or int(os.environ["RANK"]) == 0
+
+
 def join(device: str) -> Processes:
     """Join the processes that torchrun started, or be alone.
 

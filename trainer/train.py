@@ -28,7 +28,7 @@ from trainer.learner import Learner
 from trainer.logs import Logs
 from trainer.options import RECIPES, TrainOptions
 from trainer.picking import HeldOutTracks
-from trainer.processes import Processes, join
+from trainer.processes import Processes, is_first, join
 from trainer.report import Report
 from trainer.saved_options import as_json, resumed, write_options
 from trainer.student import save_student
@@ -89,20 +89,19 @@ def train(
     """
     if out.exists() and not out.is_dir():
         raise DataError(out, "is no folder", "Name a folder for the run, which is made where there is none")
-    saved = load_checkpoint(out) if resume else None
-    if saved is not None:
-        options = resumed(saved.options, options, named)
-    elif (out / NAME).exists():
-        raise ValueError(f"{out} holds a run already: continue it with --resume, or name another folder")
-    elif (out / BEST).exists():
-        # They would pass for this run's own until its first validation, which would then replace them.
-        problem = "there are weights, and no checkpoint to go on from"
-        raise DataError(out / BEST, problem, "Name another folder for the run, or move them away")
-    options = _at_its_place(options)
-    if options.machine.threads is not None:
-        torch.set_num_threads(options.machine.threads)
-    processes = join(options.machine.device)
     with ExitStack() as stack:
+        if resume and out.is_dir() and is_first():
+            # Before its checkpoint is read: a run that is still there may yet save a later one.
+            stack.enter_context(claimed(out))
+        saved = load_checkpoint(out) if resume else None
+        if saved is not None:
+            options = resumed(saved.options, options, named)
+        else:
+            _unused(out)
+        options = _at_its_place(options)
+        if options.machine.threads is not None:
+            torch.set_num_threads(options.machine.threads)
+        processes = join(options.machine.device)
         stack.callback(processes.leave)
         windows = open_windows(data)
         stack.callback(windows.close)
@@ -116,6 +115,16 @@ def train(
         held_out = _held_out(out, options, learn, test, saved, processes.first)
         run = _Run(out, options, sets, learn, held_out, processes, saved, stack)
         return run.go()
+
+
+def _unused(out: Path) -> None:
+    """See that a new run meets nothing of another in its folder."""
+    if (out / NAME).exists():
+        raise ValueError(f"{out} holds a run already: continue it with --resume, or name another folder")
+    if (out / BEST).exists():
+        # They would pass for this run's own until its first validation, which would then replace them.
+        problem = "there are weights, and no checkpoint to go on from"
+        raise DataError(out / BEST, problem, "Name another folder for the run, or move them away")
 
 
 def _held_out(
@@ -209,7 +218,8 @@ class _Run:
                 out / NAME, problem, "See that all read one folder, and that no other run writes there"
             )
         if processes.first:
-            stack.enter_context(claimed(out))
+            if saved is None:
+                stack.enter_context(claimed(out))
             write_options(out / OPTIONS, options, sets)
             self._logs = Logs(out, options.log, self._learner.updates, as_json(options))
             stack.callback(self._logs.close)

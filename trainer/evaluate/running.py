@@ -80,7 +80,8 @@ class Tracked:
 
     Attributes:
         boxes: float32 (T, 4), 0-based.
-        seconds: float64 (T,), in the tracker's own calls, without reading the images.
+        seconds: float64 (T,), in the tracker's own calls, without reading the images; zeros, which say nothing of its
+            speed, where boxes of an earlier run were replayed.
         chosen: Who gave each frame's box, T names; empty for a tracker that does not choose.
         left_out: Teachers beside it that failed, so that it went on without them, and why.
     """
@@ -126,6 +127,8 @@ def track_video(tracker: Teacher, video: Video) -> Tracked:
         box = tracker.track(image) if t else tracker.start(image, first, Task(video.name, len(video)))
         seconds[t] = time.perf_counter() - began
         boxes[t] = checked_box(box, f"frame {t}")
+    if getattr(tracker, "replays", False):
+        seconds[:] = 0
     chosen = tuple(str(name) for name in getattr(tracker, "chosen", ()))
     if chosen and len(chosen) != len(video):
         raise TeacherError(f"the tracker chose {len(chosen)} times in {len(video)} frames")

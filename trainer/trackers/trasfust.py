@@ -50,6 +50,11 @@ class TrasfustTracker(Choices):
         """See the class."""
         return self._beside.failed
 
+    @property
+    def replays(self) -> bool:
+        """See `Beside.replays`."""
+        return self._beside.replays
+
     def start(self, image: Image | None, box: Box, task: Task) -> Box:
         """See `Teacher.start`.
 

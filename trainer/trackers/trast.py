@@ -53,6 +53,11 @@ class TrastTracker(Choices):
         """See the class."""
         return self._beside.failed
 
+    @property
+    def replays(self) -> bool:
+        """See `Beside.replays`."""
+        return self._beside.replays
+
     def start(self, image: Image | None, box: Box, task: Task) -> Box:
         """See `Teacher.start`; a teacher that cannot start is out (see `trainer.beside`)."""
         self._before = None
