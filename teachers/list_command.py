@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from tyro.conf import Positional
 
-from teachers import registry
+from teachers import listing
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class List:
 
     def run(self) -> int:
         """Print the list; the exit code is 0 even where a teacher cannot run."""
-        described = registry.describe(self.names, options=bool(self.names))
+        described = listing.describe(self.names, options=bool(self.names))
         if self.json:
             print(json.dumps([{**asdict(d), "state": d.state} for d in described], indent=2))
         elif self.names:
@@ -40,7 +40,7 @@ class List:
         return 0
 
 
-def _show_table(described: list[registry.Description]) -> None:
+def _show_table(described: list[listing.Description]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("name", "what", "state"):
         table.add_column(title, overflow="fold")  # on a narrow terminal a long word goes on below, whole
@@ -51,7 +51,7 @@ def _show_table(described: list[registry.Description]) -> None:
     Console().print(table)
 
 
-def _show(d: registry.Description) -> None:
+def _show(d: listing.Description) -> None:
     print(f"{d.name}: {d.what}")
     facts = {"state": d.state, "origin": d.origin, "licence": d.licence, "reference": d.reference}
     for key, value in facts.items():

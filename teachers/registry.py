@@ -16,7 +16,6 @@ from __future__ import annotations
 import difflib
 import sys
 import traceback
-from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,51 +24,47 @@ from datasets.errors import DataError
 from teachers import adapted, checkpoints, external
 from teachers.base import Batchable, BatchTeacher, Teacher, TeacherError, is_out_of_memory
 from teachers.catalogue import CATALOGUE, Entry, load
-from teachers.options import Factory, TeacherConfigError, checked_options, parameters_of, required, written
+from teachers.options import Factory, TeacherConfigError, checked_options
 from teachers.third_party import FAULTS, at_home
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
 GROUP = "tracking_by_trackers.teachers"
 """The entry point group of third parties: name -> what `module:callable` may name as well."""
 
-_BUILT_IN: Mapping[str, Entry] = {entry.name: entry for entry in CATALOGUE}
-
-
-@dataclass(frozen=True)
-class Description:
-    """What a listing says of one teacher.
-
-    Attributes:
-        name: What a user writes.
-        what: One line.
-        reference: The paper or project, "" where nobody says.
-        licence: Of the code and of published weights, "" where nobody says.
-        origin: "built in", or the package that gives it.
-        needs: Options that have to be given.
-        problem: Why it cannot run here whatever the options, "" if it can.
-        options: Each as `name: type = default`; empty unless they were asked for.
-    """
-
-    name: str
-    what: str
-    reference: str
-    licence: str
-    origin: str
-    needs: tuple[str, ...] = ()
-    problem: str = ""
-    options: tuple[str, ...] = ()
-
-    @property
-    def state(self) -> str:
-        """`ready`, what has to be given, or why it cannot run."""
-        return self.problem or (f"needs {', '.join(self.needs)}" if self.needs else "ready")
+BUILT_IN: Mapping[str, Entry] = {entry.name: entry for entry in CATALOGUE}
+"""The catalogue by name."""
 
 
 def names() -> list[str]:
     """All teachers that have a name: the catalogue's, then installed packages' in alphabetical order."""
-    return [*_BUILT_IN, *sorted(_installed())]
+    return [*BUILT_IN, *sorted(installed())]
+
+
+def installed() -> dict[str, EntryPoint]:
+    """Third parties' entry points by name; a catalogue's name cannot be taken over."""
+    return {point.name: point for point in entry_points(group=GROUP) if point.name not in BUILT_IN}
+
+
+def factory_of(use: str) -> Factory:
+    """Import whatever builds a teacher, and ask it whether it can run here.
+
+    Raises:
+        TeacherConfigError: If there is no such teacher, or it cannot be imported or run here.
+    """
+    factory = _loaded(use)
+    if not callable(factory):
+        raise TeacherConfigError(
+            f"teacher {use!r}: {factory!r} is not a class or function that builds a teacher"
+        )
+    try:
+        reason = getattr(factory, "unavailable", lambda: None)()
+    except FAULTS as error:  # a third party's code
+        raise TeacherConfigError(f"teacher {use!r}: {type(error).__name__}: {error}") from error
+    if reason:
+        raise TeacherConfigError(f"teacher {use!r}: {reason}")
+    return factory
 
 
 def create(use: str, options: Mapping[str, object]) -> Teacher:
@@ -84,7 +79,7 @@ def create(use: str, options: Mapping[str, object]) -> Teacher:
             wrong.
         TeacherError: If it cannot be built for another reason that it knows.
     """
-    factory = _factory(use)
+    factory = factory_of(use)
     checked = _checked(use, factory, options)
     try:
         with at_home():
@@ -113,7 +108,7 @@ def can_batch(use: str) -> bool:
     Raises:
         TeacherConfigError: If there is no such teacher.
     """
-    return callable(getattr(_factory(use), "batch", None))
+    return callable(getattr(factory_of(use), "batch", None))
 
 
 def workers_on_gpu(use: str, usual: int) -> int:
@@ -122,7 +117,7 @@ def workers_on_gpu(use: str, usual: int) -> int:
     Raises:
         TeacherConfigError: If there is no such teacher.
     """
-    return int(getattr(_factory(use), "workers_on_gpu", usual))
+    return int(getattr(factory_of(use), "workers_on_gpu", usual))
 
 
 def has_teachers(use: str) -> bool:
@@ -131,7 +126,7 @@ def has_teachers(use: str) -> bool:
     Raises:
         TeacherConfigError: If there is no such teacher.
     """
-    return bool(getattr(_factory(use), "has_teachers", False))
+    return bool(getattr(factory_of(use), "has_teachers", False))
 
 
 def create_batch(use: str, options: Mapping[str, object], slots: int) -> BatchTeacher:
@@ -169,7 +164,7 @@ def validate(use: str, options: Mapping[str, object]) -> None:
     Raises:
         TeacherConfigError: As `create` does, with every wrong option, its value, and the valid ones.
     """
-    _checked(use, _factory(use), options)
+    _checked(use, factory_of(use), options)
 
 
 def completed_options(use: str, options: Mapping[str, object]) -> dict[str, object]:
@@ -178,7 +173,7 @@ def completed_options(use: str, options: Mapping[str, object]) -> dict[str, obje
     Raises:
         TeacherConfigError: As `create` does.
     """
-    return checkpoints.completed(use, _factory(use), options)
+    return checkpoints.completed(use, factory_of(use), options)
 
 
 def version_of(use: str, options: Mapping[str, object]) -> int:
@@ -190,7 +185,7 @@ def version_of(use: str, options: Mapping[str, object]) -> int:
     Raises:
         TeacherConfigError: If there is no such teacher or it does not say; if it has to be built, as `create` does.
     """
-    factory = _factory(use)
+    factory = factory_of(use)
     if getattr(factory, "version", 0) is None:
         return create(use, options).version
     return _checked_version(use, factory)
@@ -219,27 +214,6 @@ def source_of(use: str) -> Path | None:
     return Path(file) if file else None
 
 
-def describe(only: Sequence[str] = (), options: bool = False) -> list[Description]:
-    """What there is; a teacher that cannot be imported is listed with the reason.
-
-    Args:
-        only: Names or `module:callable` paths; all named teachers if empty.
-        options: Whether to read the options too, which imports every teacher listed.
-
-    Raises:
-        TeacherConfigError: If one of `only` is unknown.
-    """
-    hidden = (
-        [] if only else [_hidden(point) for point in entry_points(group=GROUP) if point.name in _BUILT_IN]
-    )
-    return [*(_describe(use, options) for use in only or names()), *hidden]
-
-
-def _installed() -> dict[str, EntryPoint]:
-    """Third parties' entry points by name; a catalogue's name cannot be taken over."""
-    return {point.name: point for point in entry_points(group=GROUP) if point.name not in _BUILT_IN}
-
-
 def _checked(use: str, factory: Factory, options: Mapping[str, object]) -> dict[str, object]:
     return checked_options(
         use, factory, checkpoints.completed(use, factory, options), _remedy(use, factory, options)
@@ -251,28 +225,12 @@ def _remedy(use: str, factory: Factory, options: Mapping[str, object]) -> str:
     ways = [checkpoints.how_to_get(c) for c in checkpoints.serving(use, factory, options).values()]
     if external.is_external(use):
         ways.append(external.remedy(use))
-    return ". ".join(filter(None, [*ways, _BUILT_IN[use].remedy if use in _BUILT_IN else ""]))
-
-
-def _factory(use: str) -> Factory:
-    """Import whatever builds a teacher, and ask it whether it can run here."""
-    factory = _loaded(use)
-    if not callable(factory):
-        raise TeacherConfigError(
-            f"teacher {use!r}: {factory!r} is not a class or function that builds a teacher"
-        )
-    try:
-        reason = getattr(factory, "unavailable", lambda: None)()
-    except FAULTS as error:  # a third party's code
-        raise TeacherConfigError(f"teacher {use!r}: {type(error).__name__}: {error}") from error
-    if reason:
-        raise TeacherConfigError(f"teacher {use!r}: {reason}")
-    return factory
+    return ". ".join(filter(None, [*ways, BUILT_IN[use].remedy if use in BUILT_IN else ""]))
 
 
 def _loaded(use: str) -> Factory:
-    installed = _installed()
-    if use not in _BUILT_IN and use not in installed and ":" not in use:
+    others = installed()
+    if use not in BUILT_IN and use not in others and ":" not in use:
         near = difflib.get_close_matches(use, names(), n=3)
         meant = f"; did you mean {' or '.join(near)}?" if near else "."
         raise TeacherConfigError(
@@ -283,10 +241,10 @@ def _loaded(use: str) -> Factory:
         with at_home():
             if external.is_external(use):
                 found = external.factory(use)
-            elif use in _BUILT_IN:
-                found = _BUILT_IN[use].load()
+            elif use in BUILT_IN:
+                found = BUILT_IN[use].load()
             else:
-                found = adapted.factory(installed[use].load() if use in installed else load(use), use)
+                found = adapted.factory(others[use].load() if use in others else load(use), use)
     except TeacherConfigError:
         raise
     except FAULTS as error:  # a third party's module, while it is imported
@@ -302,47 +260,3 @@ def _loaded(use: str) -> Factory:
             f"teacher {use!r} cannot be imported: {type(error).__name__}: {error}{where}"
         ) from error
     return found
-
-
-def _describe(use: str, options: bool) -> Description:
-    entry = _BUILT_IN.get(use)
-    point = _installed().get(use)
-    problem, parameters, what = "", {}, ""
-    if entry is None or entry.light or options:
-        try:
-            factory = _factory(use)
-            parameters = parameters_of(use, factory)
-            what = str(factory.__doc__ or "").strip().partition("\n")[0]
-        except TeacherConfigError as error:
-            if entry is None and point is None and ":" not in use:
-                raise
-            problem = str(error).removeprefix(f"teacher {use!r}").removeprefix(":").strip()
-    listed = tuple(written(p) for p in parameters.values()) if options else ()
-    if entry is not None:
-        there = {c.option for c in checkpoints.known().values() if c.teacher == use and c.path().is_file()}
-        needs = tuple(option for option in entry.needs if option not in there)
-        return Description(
-            use, entry.what, entry.reference, entry.licence, "built in", needs, problem, listed
-        )
-    licence, reference, origin = _package(point) if point is not None else ("", "", use.partition(":")[0])
-    return Description(use, what, reference, licence, origin, tuple(required(parameters)), problem, listed)
-
-
-def _hidden(point: EntryPoint) -> Description:
-    """An installed teacher that cannot have the name that it wants."""
-    licence, reference, origin = _package(point)
-    problem = f"the name {point.name} is taken by a built-in teacher: write {point.value} to use this one"
-    return Description(point.name, "", reference, licence, origin, problem=problem)
-
-
-def _package(point: EntryPoint) -> tuple[str, str, str]:
-    """Licence, home page, and name with version of the package that an entry point belongs to."""
-    if point.dist is None:
-        return "", "", point.module
-    metadata = point.dist.metadata
-
-    def first(*keys: str) -> str:
-        return next((metadata[key] for key in keys if key in metadata), "")
-
-    licence, home = first("License-Expression", "License"), first("Home-page")
-    return licence, home, f"{metadata['Name']} {metadata['Version']}"

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from datasets.errors import DataError
-from teachers import registry
+from teachers import listing, registry
 from teachers.base import BatchTeacher, Task, Teacher, TeacherError
 from teachers.eco.deep import EcoDeep
 from teachers.eco.deep.ages import CAPACITY
@@ -133,7 +133,7 @@ def test_dropout_is_drawn_from_the_videos_name_and_the_seed(monkeypatch: pytest.
 
 
 def test_is_listed_with_the_weights_that_it_needs():
-    (described,) = registry.describe(["eco-deep"], options=True)
+    (described,) = listing.describe(["eco-deep"], options=True)
     assert described.state == "needs weights"
     with pytest.raises(TeacherConfigError, match=r"weights .* has to be given.*resnet18_vggmconv1\.pth"):
         registry.create("eco-deep", {})

@@ -19,7 +19,7 @@ from pipeline.index import make_index
 from pipeline.params import read_params
 from pipeline.track import track as track_stage
 from pipeline.trajectories import Status
-from teachers import registry
+from teachers import listing, registry
 from teachers.external import teacher as external_teacher
 from teachers.external.checkout import fingerprint
 from teachers.seeds import seed_of
@@ -107,7 +107,7 @@ def test_another_interpreter(pysot_root, pysot_weights, tmp_path):
 
 
 def test_they_are_listed_with_their_options():
-    described = {d.name: d for d in registry.describe(["pytracking:kys/default", "pysot:x"], options=True)}
+    described = {d.name: d for d in listing.describe(["pytracking:kys/default", "pysot:x"], options=True)}
     assert set(described["pysot:x"].needs) == {"checkout", "weights"}
     assert "device: str = 'cpu'" in described["pytracking:kys/default"].options
     assert {"pytracking:eco/default", "pysot:siamrpn_alex_dwxcorr"} <= set(registry.names())

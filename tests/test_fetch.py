@@ -16,7 +16,7 @@ from pydantic import FilePath
 
 from datasets.command_line import run_command
 from datasets.errors import DataError
-from teachers import checkpoints, download, fetch_command, registry
+from teachers import checkpoints, download, fetch_command, listing, registry
 from teachers.__main__ import COMMANDS
 from teachers.checkpoints import Checkpoint
 from teachers.fetch_command import fetch
@@ -428,7 +428,7 @@ def test_nanotrack_runs_with_the_files_that_its_entries_describe(folder, real_da
     assert fetch(checkpoints.known()["nanotrackv2_backbone"]) == "there"
     assert fetch(checkpoints.known()["nanotrackv2_head"]) == "there"
     assert registry.create("nano", {}).needs_images
-    (shown,) = registry.describe(["nano"])
+    (shown,) = listing.describe(["nano"])
     assert shown.state == "ready"
 
 
@@ -439,7 +439,7 @@ def test_every_entry_serves_an_option_that_there_is(tmp_path):
         assert entry.page.startswith("https://")
         assert entry.address is None or entry.address.startswith("https://")
         if entry.teacher in registry.names():
-            (shown,) = registry.describe([entry.teacher], options=True)
+            (shown,) = listing.describe([entry.teacher], options=True)
             assert any(option.startswith(f"{entry.option}:") for option in shown.options), entry.name
 
 

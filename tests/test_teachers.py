@@ -17,7 +17,7 @@ from datasets.boxes import overlap
 from datasets.command_line import run_command
 from datasets.errors import DataError
 from datasets.single_video import read_single
-from teachers import registry
+from teachers import listing, registry
 from teachers.__main__ import COMMANDS
 from teachers.base import Task, Teacher, TeacherError, checked_box
 from teachers.catalogue import CATALOGUE
@@ -223,7 +223,7 @@ def test_the_catalogue_says_what_the_constructors_say():
 
 def test_listing_imports_no_network_library():
     code = (
-        "import sys; from teachers import registry; registry.describe(); registry.names();"
+        "import sys; from teachers import listing, registry; listing.describe(); registry.names();"
         "sys.exit(', '.join({'torch', 'numba', 'teachers.kcf'} & set(sys.modules)) or None)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -266,7 +266,7 @@ def test_an_installed_package_adds_teachers(tmp_path, monkeypatch, capsys):
     install(tmp_path, "greedy_teacher", "csrt = greedy_teacher:Csrt", "")
     monkeypatch.syspath_prepend(tmp_path)
     assert registry.names()[-2:] == ["broken", "still"]
-    described = {(d.name, d.origin): d for d in registry.describe()}
+    described = {(d.name, d.origin): d for d in listing.describe()}
     still = described["still", "still_teacher 1.2"]
     assert (still.what, still.licence, still.state) == ("Says that nothing moves.", "MIT", "ready")
     assert "a_module_that_is_not_there" in described["broken", "broken_teacher 1.2"].problem
@@ -302,7 +302,7 @@ def test_an_installed_package_adds_teachers(tmp_path, monkeypatch, capsys):
 def test_a_package_that_misbehaves_hurts_no_other(module, said, tmp_path, monkeypatch, capsys):
     install(tmp_path, "odd_teacher", "odd = odd_teacher:Odd", module)
     monkeypatch.syspath_prepend(tmp_path)
-    described = {d.name: d for d in registry.describe()}
+    described = {d.name: d for d in listing.describe()}
     assert said in described["odd"].state
     assert described["csrt"].state == "ready"
     assert main("list", "odd") == 0

@@ -14,7 +14,7 @@ from datasets.command_line import run_only_command
 from datasets.errors import DataError
 from datasets.synthetic import SyntheticOptions
 from datasets.synthetic.render import render
-from teachers import registry
+from teachers import listing, registry
 from teachers.base import Task
 from teachers.mdnet import Mdnet
 from teachers.mdnet.budget import PUBLISHED, SLIM
@@ -221,7 +221,7 @@ def test_the_shipped_weights_are_small_and_say_what_they_are():
 
 
 def test_without_weights_the_slim_network_runs_with_fewer_samples():
-    (described,) = registry.describe(["mdnet"], options=True)
+    (described,) = listing.describe(["mdnet"], options=True)
     assert described.state == "ready"
     assert any("slim" in option for option in described.options)
     assert registry.create("mdnet", {})._batch._budget is SLIM

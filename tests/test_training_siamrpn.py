@@ -17,7 +17,7 @@ from datasets.boxes import is_valid, overlap
 from datasets.command_line import run_only_command
 from datasets.synthetic.sprites import ellipse
 from datasets.video import Video
-from teachers import registry
+from teachers import listing, registry
 from teachers.base import Task
 from teachers.options import TeacherConfigError
 from teachers.siamrpn import SiamRpn
@@ -296,7 +296,7 @@ def test_a_published_variant_needs_its_weights():
 
 
 def test_the_listing_says_what_the_default_is():
-    (line,) = registry.describe(["siamrpn"])
+    (line,) = listing.describe(["siamrpn"])
     assert line.state == "ready" and "procedural video" in line.what
 
 
