@@ -199,8 +199,11 @@ def normalise(
     """Raise the border, normalise each cell by its four blocks, clip, sum textures, window, interleave."""
     rows, stride = cells.shape[0], cells.shape[2]
     columns = out.shape[1]
-    cells[0] *= _BORDER
-    cells[rows - 1] *= _BORDER
+    # Loops: numba takes 2 s to compile a product of whole arrays.
+    for row in (0, rows - 1):
+        for b in range(18):
+            for x in range(stride):
+                cells[row, b, x] *= _BORDER
     for row in range(rows):
         for b in range(18):
             cells[row, b, 0] *= _BORDER
