@@ -30,7 +30,7 @@ from pipeline import places
 from pipeline.columns import Column, Form, column_text, read_columns, text_column, write_columns
 from pipeline.executor import executor
 from pipeline.params import Params, read_params
-from pipeline.source import read_annotations
+from pipeline.source import read_annotations, unreadable
 from teachers import registry
 from teachers.options import TeacherConfigError
 
@@ -163,12 +163,7 @@ def make_index(params: Params) -> Index:
     rows = [row for number in range(len(groups)) for row in answers[number]]
     broken = [row for row in rows if isinstance(row, DataError)]
     if broken:
-        shown = "\n  ".join(str(error) for error in broken[:10]) + ("\n  ..." if len(broken) > 10 else "")
-        raise DataError(
-            dataset.root,
-            f"{len(broken)} of {len(rows)} videos cannot be read",
-            f"Mend them, or name them in the file dataset.exclude:\n  {shown.removesuffix('.')}",
-        )
+        raise unreadable(broken, len(rows), dataset.root)
     if params.pack.pixels == "source":
         _refuse_other_than_jpeg(dataset)
     good = [row for row in rows if not isinstance(row, DataError)]

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.command_line import counted, run_only_command
+from datasets.errors import DataError
 from datasets.spec import parse_spec
 from datasets.transfer.encoding import Encoding, FrameBlock, encode_video
 from datasets.transfer.record import Provenance, TransferSet
@@ -24,7 +25,7 @@ from pipeline.executor import executor
 from pipeline.index import Index
 from pipeline.params import POOL_FILES, Params, read_params
 from pipeline.select import Selection, read_selection, read_trajectories, refuse_outdated
-from pipeline.source import read_unchanged
+from pipeline.source import read_unchanged, unreadable
 from pipeline.trajectories import Trajectories
 
 
@@ -40,14 +41,22 @@ class Cut:
     encoding: Encoding
 
 
-def encode(cut: Cut) -> FrameBlock:
-    """Encode one video's frames; runs in a worker."""
-    video = read_unchanged(cut.spec, cut.exclude, cut.video, cut.digest)
-    return encode_video(video, cut.frames, cut.encoding)
+def encode(cut: Cut) -> FrameBlock | DataError:
+    """Encode one video's frames; runs in a worker. What is wrong with the video comes back in their place."""
+    try:
+        video = read_unchanged(cut.spec, cut.exclude, cut.video, cut.digest)
+        return encode_video(video, cut.frames, cut.encoding)
+    except DataError as error:
+        return error
 
 
 def write_frames(path: Path, params: Params, index: Index, selection: Selection) -> None:
-    """Write the pixels of every window."""
+    """Write the pixels of every window.
+
+    Raises:
+        DataError: If images of videos cannot be read, or changed since they were indexed. Every video is tried first:
+            who has to mend three would not start the stage three times.
+    """
     length = selection.params.window_length
     encoding = Encoding(
         kind=params.pack.pixels,
@@ -63,14 +72,20 @@ def write_frames(path: Path, params: Params, index: Index, selection: Selection)
         cuts.append(
             Cut(index.spec, params.dataset.exclude, index.names[v], index.digests[v], frames, encoding)
         )
+    broken: list[DataError] = []
     with FramesWriter(path, encoding) as writer, executor(params.executor, len(cuts)) as run:
         for block in _in_order(run(encode, cuts, [len(cut.frames) for cut in cuts], "pack", "frames")):
-            writer.append(block)
+            if isinstance(block, DataError):
+                broken.append(block)
+            elif not broken:
+                writer.append(block)
+        if broken:
+            raise unreadable(broken, len(cuts), parse_spec(index.spec).root) if broken[1:] else broken[0]
 
 
-def _in_order(answers: Iterator[tuple[int, FrameBlock]]) -> Iterator[FrameBlock]:
+def _in_order(answers: Iterator[tuple[int, FrameBlock | DataError]]) -> Iterator[FrameBlock | DataError]:
     """Hold back what is ready too early; the executor begins items in order, so that is little."""
-    early: dict[int, FrameBlock] = {}
+    early: dict[int, FrameBlock | DataError] = {}
     following = 0
     for number, block in answers:
         early[number] = block

@@ -47,6 +47,16 @@ def read_unchanged(spec: str, exclude: Path | None, name: str, digest: str) -> V
     return video
 
 
+def unreadable(broken: Sequence[DataError], videos: int, root: Path) -> DataError:
+    """One error of all videos that cannot be read, so that a user need not meet them one by one."""
+    shown = "\n  ".join(str(error) for error in broken[:10]) + ("\n  ..." if len(broken) > 10 else "")
+    return DataError(
+        root,
+        f"{len(broken)} of {videos} videos cannot be read",
+        f"Mend them, or name them in the file dataset.exclude:\n  {shown.removesuffix('.')}",
+    )
+
+
 def _video(spec: str, exclude: Path | None, name: str) -> Video:
     """Read a video, in a dataset opened anew where it has none of that name.
 

@@ -1,6 +1,7 @@
 """The pack stage: sets that agree with the selection, and the same bytes for any number of workers."""
 
 import hashlib
+import shutil
 from dataclasses import replace
 
 import h5py
@@ -162,6 +163,23 @@ def test_a_video_that_is_excluded_since_it_was_indexed_ends_the_stage(selected, 
         }
     )
     with pytest.raises(DataError, match="was left out of its list, or excluded"):
+        pack.Command().run()
+    assert not places.FRAMES.exists()
+
+
+def test_all_videos_whose_images_cannot_be_read_are_named_at_once(
+    selected, workspace, small_videos, tmp_path
+):
+    index, _, selection = selected
+    copy = tmp_path / "videos"
+    shutil.copytree(small_videos, copy)
+    workspace(dataset={"kind": "got10k", "root": str(copy), "split": "train"})
+    make_index(read_params()).write(places.INDEX)
+    first, second = (index.names[v] for v in np.unique(selection.window_video)[:2])
+    for name in (first, second):
+        image = copy / "train" / name / "00000002.jpg"
+        image.write_bytes(bytes(image.stat().st_size))
+    with pytest.raises(DataError, match=rf"2 of \d+ videos cannot be read(.|\n)*{first}(.|\n)*{second}"):
         pack.Command().run()
     assert not places.FRAMES.exists()
 
