@@ -10,9 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from teachers.mdnet import classifier
+from teachers.mdnet.budget import Budget
+from teachers.mdnet.first_training import FirstTraining
 from teachers.mdnet.memory import Rows
 from teachers.mdnet.network import Network, Widths
-from teachers.mdnet.training import Examples, train
+from teachers.mdnet.training import Examples, lesson, train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -130,3 +132,44 @@ def test_layers_of_scattered_slots_are_put_back():
         t.add_(1)
     layers.put([0, 2], some)
     assert layers.b4[:, 0].tolist() == [1, 0, 1, 0]
+
+
+def test_the_first_training_with_masks_drawn_beforehand_is_its_training():
+    """What a GPU records, done here: all masks at once, and rows of zeros up to the sizes that it reserves."""
+    initial = classifier.initial(weighted(SLIM), torch.Generator().manual_seed(0))
+    budget = Budget(first_positives=50, first_negatives=400, first_iterations=4)
+    data = torch.Generator().manual_seed(5)
+    pos = torch.rand(40, SLIM.feature, generator=data)
+    neg = torch.rand(300, SLIM.feature, generator=data) - 0.05
+
+    def examples() -> Examples:
+        dropout = torch.Generator().manual_seed(4)
+        return Examples(Rows.all_of(pos), Rows.all_of(neg), np.random.RandomState(3), dropout)
+
+    wanted = classifier.Layers(*(t.clone() for t in initial.tensors()))
+    train(wanted, wanted.zeros(), [examples()], 4, 1e-3)
+
+    drawn, masks = lesson(initial, examples(), 4), torch.empty(4, 128, SLIM.fc4 + SLIM.fc5)
+    for mask in masks:
+        for rows in (mask[:32], mask[32:]):
+            for part in torch.split(rows, [SLIM.fc4, SLIM.fc5], dim=1):
+                part.copy_(torch.empty(part.shape).bernoulli_(0.5, generator=drawn.kept))
+    some, others = (torch.cat([x, torch.zeros(n, SLIM.feature)]) for x, n in ((pos, 10), (neg, 100)))
+    first = FirstTraining(initial, budget, 1e-3)
+    for _ in range(2):  # a second video starts where the first one did
+        found = first._descend(some, others, drawn.easy, drawn.candidates, masks.to(torch.uint8))
+        for one, other in zip(found, wanted.tensors(), strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_layers_of_slots_in_another_order_are_in_that_order():
+    layers = classifier.empty(4, SLIM, torch.device("cpu"))
+    for t in layers.tensors():
+        for slot in range(4):
+            t[slot] = slot
+    some = layers.at([2, 1])
+    assert some.b4[:, 0].tolist() == [2, 1]
+    layers.put([1, 2], some)
+    assert layers.b4[:, 0].tolist() == [0, 2, 1, 3]
+    layers.put([2, 1], some)
+    assert layers.b4[:, 0].tolist() == [0, 1, 2, 3]

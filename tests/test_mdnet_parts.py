@@ -13,12 +13,14 @@ from torch.nn import functional
 
 from datasets.boxes import centres, is_valid, overlap
 from teachers.mdnet import regression
+from teachers.mdnet.budget import Budget
 from teachers.mdnet.crop import as_input, crop, crop_on_device, padded
 from teachers.mdnet.extractor import Extractor, Request
 from teachers.mdnet.memory import Memory
 from teachers.mdnet.network import Widths
 from teachers.mdnet.normalised_pool import by_operators, normalised_pool
 from teachers.mdnet.sampling import Sampler, Spread
+from teachers.mdnet.track import LONG, SHORT, Track
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -144,6 +146,30 @@ def test_samples_follow_their_distribution():
     np.testing.assert_allclose(samples[:, 3] / samples[:, 2], 1.5, rtol=1e-5)
 
 
+def test_a_target_that_few_samples_overlap_is_given_fewer_than_asked_for():
+    """Twice, four and eight times what lacks are drawn, no more: 14 times where none is accepted."""
+    sampler = Sampler(np.random.RandomState(0), (640, 480))
+    assert len(sampler.gaussian_within(TARGET, 7, Spread(0.1, 1.3), (1.1, 1.2))) == 0
+    plain = np.random.RandomState(0)
+    for n in (14, 28, 56):
+        plain.randn(n, 2), plain.randn(n, 1)
+    assert sampler.rng.rand() == plain.rand()
+
+
+def test_the_first_accepted_samples_are_kept():
+    found = Sampler(np.random.RandomState(0), (640, 480)).uniform_within(
+        TARGET, 5, Spread(1, 1.6), (0.0, 0.5)
+    )
+    drawn = Sampler(np.random.RandomState(0), (640, 480)).uniform(TARGET, 10, Spread(1, 1.6))
+    np.testing.assert_array_equal(found, drawn[overlap(drawn, TARGET) <= 0.5][:5])
+
+
+def test_centres_reach_the_images_far_border():
+    sampler = Sampler(np.random.RandomState(0), (320, 240))
+    found = sampler.uniform(np.float32([300, 220, 30, 30]), 200, Spread(2.0, 1.3))
+    np.testing.assert_allclose(centres(found).max(axis=0), [320, 240], atol=1e-3)
+
+
 # Regression
 
 
@@ -205,6 +231,47 @@ def test_memory_refuses_more_than_it_reserved():
     memory.add(torch.zeros(4, 2))
     with pytest.raises(ValueError, match="4 features in an entry of at most 3"):
         memory.add(torch.zeros(4, 2))
+
+
+# A track
+
+
+def _track(budget: Budget | None = None) -> Track:
+    positives, negatives = (Memory(1, 1, entries, 1, torch.device("cpu")) for entries in (LONG, SHORT))
+    sampler = Sampler(np.random.RandomState(0), (640, 480))
+    return Track(sampler, torch.Generator(), TARGET, positives, negatives, budget=budget or Budget())
+
+
+def test_a_failure_learns_from_thirty_frames_and_a_success_from_a_hundred():
+    track = _track()
+    for number in range(150):
+        for memory in (track.positives, track.negatives):
+            memory.add(torch.tensor([[float(number)]]))
+    for success, oldest in ((False, 120), (True, 50)):
+        lesson = track.lesson(success)
+        values = [rows.take(torch.arange(len(rows)))[:, 0].tolist() for rows in lesson]
+        assert values == [list(range(oldest, 150)), list(range(120, 150))]
+
+
+def test_samples_of_each_purpose_lie_where_the_authors_draw_them():
+    """Overlaps and distances, in units of the mean of width and height (56), that each spread and range allows."""
+    track = _track()
+    first = track.first("video v")
+    track.found(TARGET, np.empty(0, np.uint8))
+    (found,) = track.pending
+    for boxes, count, least, most, nearest, farthest in (
+        (first.positives, 500, 0.7, 1.0, 0.05, 0.1),
+        (found.positives, 50, 0.7, 1.0, 0.05, 0.1),
+        (first.negatives, 5000, 0.0, 0.5, 1.5, 20),
+        (track.first_background(), 200, 0.0, 0.5, 1.5, 2),
+        (found.negatives, 200, 0.0, 0.3, 1.5, 2),
+        (track.to_regress(), None, 0.6, 1.0, 0.2, 0.3),
+    ):
+        iou = overlap(boxes, TARGET)
+        away = np.abs(centres(boxes) - centres(TARGET)).max() / 56
+        assert count in (None, len(boxes))
+        assert least <= iou.min() and most - 0.1 < iou.max() <= most
+        assert nearest < away <= farthest + 1e-4
 
 
 # The extractor

@@ -14,9 +14,14 @@ from torch import Tensor
 
 from datasets.boxes import is_valid
 from datasets.errors import DataError
+from teachers import registry
 from teachers.base import BatchTeacher, Task, Teacher, TeacherError
 from teachers.mdnet import Mdnet, MdnetBatch, classifier
+from teachers.mdnet.budget import SLIM as SLIM_BUDGET
+from teachers.mdnet.budget import Budget
 from teachers.mdnet.network import load_network
+from teachers.mdnet.sampling import Sampler, Spread
+from teachers.mdnet.training import Examples, train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -239,3 +244,33 @@ def test_an_error_of_slots_stepped_together_fails_none_of_them_without_a_trial(s
         batch.start(slot, frames[0], TARGET, Task("v", 2))
     with pytest.raises(cv2.error):
         batch.step({0: frames[1][..., :2], 1: frames[1]})
+
+
+def test_updates_of_scattered_slots_go_on_with_their_momenta():
+    """Two failures in a row, against trainings by hand of each slot."""
+    budget = Budget(16, 5, 20, 20, 100, 20, iterations=2, first_iterations=3)
+    batch, frames = MdnetBatch(weighted(SLIM), 3, budget=budget), video(0, 3)
+    batch.together = True
+    for slot in (0, 2):
+        batch.start(slot, frames[0], TARGET, Task("v", 3))
+        batch._layers.b6[slot] = torch.tensor([100.0, -100.0])  # it will not believe in any candidate
+    momenta = {slot: batch._layers.at([slot]).zeros() for slot in (0, 2)}
+    for frame in frames[1:]:
+        wanted = {}
+        for slot, own in momenta.items():
+            track = batch._tracks[slot]
+            rng, dropout = np.random.RandomState(), torch.Generator()
+            rng.set_state(track.sampler.rng.get_state())
+            dropout.set_state(track.dropout.get_state())
+            Sampler(rng, (320, 240)).gaussian(track.box, 16, Spread(track.trans, 1.05))
+            wanted[slot] = classifier.Layers(*(t.clone() for t in batch._layers.at([slot]).tensors()))
+            train(wanted[slot], own, [Examples(*track.lesson(False), rng, dropout)], 2, 1e-3)
+        batch.step(dict.fromkeys((0, 2), frame))
+        for slot, layers in wanted.items():
+            for one, other in zip(batch._layers.at([slot]).tensors(), layers.tensors(), strict=True):
+                torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_a_batch_has_the_options_of_the_teacher_that_it_comes_from():
+    batch = registry.create("mdnet", {"seed": 3}).batch(2)
+    assert (batch._seed, batch._budget, batch.slots) == (3, SLIM_BUDGET, 2)

@@ -21,6 +21,7 @@ from teachers.mdnet.budget import PUBLISHED, SLIM
 from teachers.mdnet.crop import as_input
 from teachers.mdnet.network import Network, Widths, load_network
 from teachers.mdnet.tracker import SLIM_WEIGHTS
+from teachers.training import mdnet, mdnet_domains
 from teachers.training.clips import clip
 from teachers.training.mdnet import RATE, Schedule, Train, Training
 from teachers.training.mdnet_domains import (
@@ -31,6 +32,7 @@ from teachers.training.mdnet_domains import (
     generator,
     minibatch,
     order,
+    roles,
 )
 from teachers.training.mdnet_network import GAIN, SCALE, MultiDomain, Ridge
 from teachers.training.mdnet_pool import by_operators, trainable_pool
@@ -198,6 +200,141 @@ def test_a_program_that_cannot_resume_says_so(tmp_path):
         Train(tmp_path / "a.safetensors", resume=True).run()
     with pytest.raises(ValueError, match="safetensors"):
         Train(tmp_path / "a.pth").run()
+
+
+def test_a_minibatch_goes_from_earlier_to_later_frames():
+    """Every frame has a grey level of its own."""
+    levels = np.arange(12, dtype=np.uint8) * 20
+    images = np.broadcast_to(levels[:, None, None, None], (12, 120, 160, 3))
+    domain = Domain(np.ascontiguousarray(images), np.tile(np.float32([60, 40, 40, 30]), (12, 1)))
+    shown = minibatch(domain, generator(0, "x")).patches[..., 1].max(axis=(1, 2))
+    target, earlier = roles()
+    for part in (target == 1, target == 0):
+        assert len(set(shown[part])) == 8
+        assert (np.diff(shown[part].astype(int)) >= 0).all()
+        assert shown[part & earlier].max() < shown[part & ~earlier].min()
+        assert earlier[part].mean() == 0.5
+    assert target.tolist() == [1] * POSITIVES + [0] * 96
+
+
+def test_positives_and_negatives_overlap_the_target_as_much_as_they_shall():
+    """Every pixel is its own place, so a patch says where its box is: found from the middle of each."""
+    target = np.float32([100, 80, 40, 36])
+    y, x = np.mgrid[:200, :240]
+    images = np.repeat(np.dstack([x, y, 0 * x]).astype(np.uint8)[None], 8, axis=0)
+    domain = Domain(images, np.tile(target, (8, 1)))
+    boxes = []
+    for part in np.split(minibatch(domain, generator(0, "x")).patches[..., :2].astype(float), [POSITIVES]):
+        first, last = np.sort([part[:, 33, 33], part[:, 73, 73]], axis=0)
+        size = (last - first) * 107 / 40 / (139 / 107)
+        boxes.append(np.concatenate([(first + last) / 2 + 0.5 - size / 2, size], axis=1))
+    near, far = (overlap(found[(found[:, 2:] > 15).all(axis=1)], target) for found in boxes)
+    assert 0.65 < near.min() < 0.8
+    assert 0.4 < far.max() < 0.55
+
+
+def test_some_positives_are_of_those_that_the_regressor_of_boxes_learns_from():
+    """Farther away, and of other aspects, than those around the target."""
+    domain = Domain(np.zeros((8, 240, 320, 3), np.uint8), np.tile(np.float32([120, 90, 60, 60]), (8, 1)))
+    shifts = np.concatenate([minibatch(domain, generator(k, "x")).shifts for k in range(8)])
+    aspect = np.abs(shifts[:, 2] - shifts[:, 3])
+    assert 0.2 < (aspect > 1e-5).mean() <= 0.5
+    assert aspect.max() > 0.1
+
+
+def test_frames_without_the_target_are_left_out(monkeypatch):
+    drawn = clip(3, 0, 4)
+    smallest = np.sort(drawn.boxes[:, 2:].min(axis=1))
+    monkeypatch.setattr(mdnet_domains, "SMALLEST", float(smallest[2]))
+    seen = drawn.boxes[:, 2:].min(axis=1) >= smallest[2]
+    domain = draw_domain(3, 0, 4)
+    assert seen.sum() == len(domain.images) == 2
+    np.testing.assert_array_equal(domain.boxes, drawn.boxes[seen])
+    monkeypatch.setattr(mdnet_domains, "SMALLEST", 1e4)
+    assert len(draw_domain(3, 0, 4).images) == 4  # rather those than none
+
+
+def test_the_loss_is_of_later_frames_by_what_earlier_ones_taught():
+    network, patches = (
+        MultiDomain(TINY, 0),
+        torch.randn(2, 3, 107, 107, generator=torch.Generator().manual_seed(0)),
+    )
+    network.standardise(patches)
+    network.eval()
+    target, earlier = (torch.from_numpy(role) for role in roles())
+    shifts = torch.ones(POSITIVES, 4)
+    changed = torch.where(earlier[:POSITIVES, None], shifts, -shifts)
+    with torch.no_grad():
+        same = network.loss(patches[target.long()], shifts)
+        # What was a target is none any more.
+        swapped = network.loss(patches[torch.where(earlier, target, 1 - target).long()], shifts)
+        regressed = network.loss(patches[target.long()], changed)
+    assert same < 0.6 and swapped > 1.2
+    # Always 1 is learnt, and -1 asked for: four times the error of 0, at half weight.
+    assert regressed - same == pytest.approx(2, abs=1e-4)
+
+
+def test_every_iteration_has_dropout_masks_of_its_own(domains):
+    training, after = Training(domains[:1], 0, TINY), []
+    for _ in range(2):
+        training.step(1e-3)
+        after.append(float(torch.rand(1)))
+    assert after[0] != after[1]
+
+
+def test_a_long_gradient_is_cut(domains):
+    training = Training(domains, 0, TINY)
+    for last in training.network.last:
+        last.log_slope.data.fill_(8.0)
+    training.step(1e-3)
+    length = torch.stack([p.grad.norm() for p in training.network.parameters()]).norm()
+    assert float(length) == pytest.approx(10, rel=1e-3)
+
+
+def test_training_starts_with_outputs_of_unit_variance(domains):
+    training = Training(domains, 0, TINY)
+    patches, _ = training.minibatch(0)
+    assert 1 < patches.abs().max() <= 2
+    x, _ = training.network.eval()(patches)
+    s = training.network.shared
+    fourth = s.fc4(x)
+    for output in (fourth, s.fc5(fourth.relu())):
+        assert float(output.detach().std()) == pytest.approx(1, rel=1e-3)
+
+
+def test_the_record_has_the_mean_of_every_so_many_losses_though_it_was_cut(domains, tmp_path, monkeypatch):
+    monkeypatch.setattr(mdnet, "REPORTED", 2)
+    training = Training(domains, 0, TINY)
+    losses = [training.step(1e-3) for _ in range(3)]
+    torch.save(training.state(), tmp_path / "state.pt")
+    training = Training(domains, 0, TINY)
+    training.restore(torch.load(tmp_path / "state.pt", weights_only=True))
+    losses.append(training.step(1e-3))
+    assert training.losses == [round(float(np.mean(losses[k : k + 2])), 4) for k in (0, 2)]
+
+
+def test_a_killed_program_that_is_resumed_writes_the_weights_of_one_that_was_not(tmp_path, monkeypatch):
+    options = {"seed": 3, "iterations": 3, "domains": 2, "length": 3}
+    Train(tmp_path / "a.safetensors", **options).run()
+    monkeypatch.setattr(mdnet, "SAVED", 0.0)
+    step = Training.step
+
+    def killed(training, rate):
+        if training.iteration == 2:
+            raise KeyboardInterrupt
+        return step(training, rate)
+
+    monkeypatch.setattr(Training, "step", killed)
+    with pytest.raises(KeyboardInterrupt):
+        Train(tmp_path / "b.safetensors", **options).run()
+    iterations = []
+    monkeypatch.setattr(
+        Training, "step", lambda training, rate: iterations.append(training.iteration) or step(training, rate)
+    )
+    Train(tmp_path / "b.safetensors", **options, resume=True).run()
+    assert iterations == [2]
+    assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
+    assert not (tmp_path / "b.partial.pt").exists()
 
 
 def test_the_program_has_help_with_an_example(capsys):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,11 +24,12 @@ from teachers.options import TeacherConfigError
 from teachers.siamrpn import SiamRpn
 from teachers.siamrpn.anchors import anchors
 from teachers.siamrpn.factory import SLIM_WEIGHTS
+from teachers.training import siamrpn_learner
 from teachers.training.clips import clip
 from teachers.training.pairs import pair
 from teachers.training.poses import draw_limbs, drawn_poses, tight_box
 from teachers.training.scoring import score
-from teachers.training.siamrpn import Train
+from teachers.training.siamrpn import Progress, Train
 from teachers.training.siamrpn_learner import SEARCH, SIDE, Learner, Pairs, schedule
 from teachers.training.siamrpn_loss import loss, overlaps, targets
 from teachers.training.starting_filters import gabor_filters
@@ -198,6 +200,82 @@ def test_starting_filters_answer_to_edges_and_not_to_light():
 def test_the_learning_rate_rises_then_falls():
     rates = [schedule(d) for d in (0.0, 0.015, 0.03, 0.5, 1.0, 1.2)]
     assert 0.02 == rates[0] < rates[1] < rates[2] == 1.0 > rates[3] > rates[4] == rates[5] > 0
+
+
+def test_the_losses_are_means_of_their_own():
+    """Without an opinion, ln 2; with every number of every box off by 1, four times smooth L1 of 1."""
+    boxes = torch.tensor([[80.0, 80.0, 64.0, 64.0], [20.0, 60.0, 90.0, 40.0]])
+    made = targets(boxes, SEARCH, SIDE, torch.tensor([False, False]), torch.Generator().manual_seed(0))
+    off = made.deltas.reshape(2, 20, SIDE, SIDE) + 1
+    classes, shifts = loss(torch.zeros(2, 10, SIDE, SIDE), off, made)
+    assert float(classes) == pytest.approx(np.log(2))
+    assert float(shifts) == pytest.approx(4 * (1 - 0.05 / 2), rel=1e-4)
+
+
+def test_overlaps_of_boxes_with_anchors():
+    grid = torch.tensor([[0.0, 10.0, 100.0], [0.0, 0.0, 0.0], [20.0, 20.0, 20.0], [20.0, 20.0, 20.0]])
+    found = overlaps(torch.tensor([[0.0, 0.0, 20.0, 20.0]]), grid)
+    torch.testing.assert_close(found, torch.tensor([[1.0, 1 / 3, 0.0]]))
+
+
+@pytest.fixture(scope="module")
+def batch():
+    pairs = Pairs(0, 0, 3)
+    return [torch.stack(parts) for parts in zip(*(pairs[i] for i in range(3)), strict=True)]
+
+
+def test_settled_statistics_are_those_of_their_batches_and_stay(batch):
+    learner, other, restored = (Learner(0, "cpu", 1e-3, "float32") for _ in range(3))
+
+    def statistics(of: Learner):
+        return torch.cat([norm.running_mean for norm in of._norms()]).clone()
+
+    for norm in other._norms():
+        norm.running_mean.fill_(50)
+        norm.num_batches_tracked.fill_(7)
+    for each in (learner, other):
+        each.settle([batch[:2]])
+    settled = statistics(learner)
+    assert settled.abs().max() > 0
+    torch.testing.assert_close(statistics(other), settled)
+    restored.restore(learner.state())
+    restored.step(*batch, 0.6)
+    assert torch.equal(statistics(restored), settled)
+
+
+def test_a_strangers_exemplar_is_another_pairs(batch, monkeypatch):
+    monkeypatch.setattr(siamrpn_learner, "STRANGE", 1.0)
+    learner, generator = Learner(0, "cpu", 1e-3, "float32"), torch.Generator().manual_seed(0)
+    torch.rand(3, generator=generator)
+    z, x = (part.permute(0, 3, 1, 2).float() for part in batch[:2])
+    wanted = targets(batch[2], SEARCH, SIDE, torch.ones(3, dtype=torch.bool), generator)
+    with torch.no_grad():
+        answer = learner.network(x, learner.network.template(z.roll(1, dims=0)))
+        expected = float(loss(*answer, wanted)[0])
+    assert learner.step(*batch, 0.1)[0] == pytest.approx(expected, rel=1e-4)
+
+
+def test_only_kernels_decay():
+    for group in Learner(0, "cpu", 1e-3, "float32").optimiser.param_groups:
+        assert all((p.ndim > 1) == (group["weight_decay"] > 0) for p in group["params"])
+
+
+def test_the_losses_told_are_means_of_those_so_far():
+    progress = Progress()
+    for classes, boxes in ((3.0, 5.0), (1.0, 1.0), (2.0, 0.0)):
+        progress.learned((classes, boxes), 7.0)
+    assert progress.losses == pytest.approx((2, 2))
+    assert (progress.step, progress.seconds) == (3, 7.0)
+
+
+def test_variances_beyond_float16_are_written_as_they_are(tmp_path):
+    learner = Learner(0, "cpu", 1e-3, "float32")
+    for norm in learner._norms():
+        norm.running_var.fill_(1e6)
+    Train(tmp_path / "w.safetensors")._write(learner, Progress())
+    state = safetensors.torch.load_file(tmp_path / "w.safetensors")
+    assert {float(v.max()) for k, v in state.items() if "running_var" in k} == {1e6}
+    assert {v.dtype for v in state.values() if v.ndim > 1} == {torch.float16}
 
 
 # Training by command
