@@ -32,6 +32,17 @@ def test_the_side_of_small_targets_is_no_matter_of_rounding():
     assert {geometry((h, w), (480, 640)).side for h in range(3, 38) for w in range(3, 38)} == {164}
 
 
+@given(st.floats(1, 900), st.floats(1, 900))
+def test_scale_limits_are_the_last_steps_to_five_pixels_and_to_the_image(height: float, width: float):
+    shape = geometry((height, width), (720, 1280))
+    assert 5 <= shape.side * shape.smallest * (1 + 1e-9) < 5 * 1.02 * (1 + 2e-9)
+    filled = shape.largest * max(shape.base[0] / 720, shape.base[1] / 1280)
+    assert 1 / 1.02 < filled * (1 + 1e-9) < 1 + 2e-9
+    for limit in (shape.smallest, shape.largest):
+        steps = math.log(limit, 1.02)
+        assert steps == pytest.approx(round(steps), abs=1e-6)
+
+
 def test_rounding_is_that_of_one_based_coordinates():
     assert [rounded(v) for v in (2.5, 2.49, -0.5, -1.5, -1.6)] == [3, 2, 0, -2, -2]
 
