@@ -29,12 +29,15 @@ from teachers.eco.deep.extractor import Extractor
 from teachers.eco.deep.gram import NormalEquations
 from teachers.eco.deep.memory import Memory
 from teachers.eco.deep.network import TwoNetworks, read
+from teachers.eco.deep.part import FORGET
 from teachers.eco.deep.patch import patch, square
-from teachers.eco.deep.region import region
+from teachers.eco.deep.pose import Pose
+from teachers.eco.deep.region import SCALES, region
 from teachers.eco.deep.tracker import EcoDeepBatch
 from teachers.eco.deep.transform import Sampling, Transform
 from teachers.eco.fourier import Fourier, label, spline
 from teachers.eco.layout import Block
+from teachers.eco.target import Target
 from teachers.options import TeacherConfigError
 
 Floats = NDArray[np.float32]
@@ -129,6 +132,20 @@ def test_dropout_is_drawn_from_the_videos_name_and_the_seed(monkeypatch: pytest.
     assert (many == 0).mean() == pytest.approx(0.2, abs=0.01)
 
 
+def test_search_regions_are_cut_as_the_division_asked_for_does(monkeypatch: pytest.MonkeyPatch):
+    begun = []
+    monkeypatch.setattr(
+        "teachers.eco.deep.tracker.Model",
+        lambda extractor, start: begun.append(start.pose) or SimpleNamespace(pose=start.pose),
+    )
+    monkeypatch.setattr("teachers.eco.deep.tracker.read", lambda weights: TwoNetworks())
+    # Inside this frame a square of even size is one pixel larger by the true division.
+    frame = np.tile(FRAMES[0], (3, 3, 1))
+    for options in ({}, {"division": "floor"}, {"division": "true"}):
+        EcoDeep(Path("unread"), **options).start(frame, np.array([400, 300, 54, 54], np.float32), TASK)
+    assert [pose.squares()[2].shape for pose in begun] == [(240, 240), (240, 240), (241, 241)]
+
+
 # What it is given
 
 
@@ -216,6 +233,60 @@ def test_only_two_sides(height: float, width: float):
     assert shape.side in (208, 240)
     # The region is 4.5 times the target, up to half a step of 32 pixels.
     assert abs(shape.side - 4.5 * (shape.base[0] * shape.base[1]) ** 0.5) <= 16.5
+
+
+@FEW
+@given(st.floats(2, 2000), st.floats(2, 2000))
+def test_a_target_is_searched_between_its_limits(height: float, width: float):
+    shape = region((height, width), (1000, 900))
+    searched = 4.5 * np.sqrt(shape.base[0] * shape.base[1])
+    assert searched == pytest.approx(np.clip(4.5 * np.sqrt(height * width), 200, 250))
+    np.testing.assert_allclose(np.multiply(shape.base, shape.scale), (height, width))
+    # At the smallest scale the shorter side has ten pixels, at the largest one side is the image's.
+    assert shape.smallest * min(shape.base) == pytest.approx(10)
+    filled = shape.largest * np.divide(shape.base, (1000, 900))
+    assert filled.max() == pytest.approx(1)
+
+
+def test_an_update_trusts_the_last_ones_direction_as_published():
+    # The larger learning rate of the two kinds, 75 times.
+    assert pytest.approx(0.1497, abs=1e-4) == FORGET
+
+
+@FEW
+@given(st.integers(0, 4), st.integers(-60, 60), st.integers(-60, 60))
+def test_a_peak_moves_the_target_from_the_nearest_pixel(number: int, down: int, right: int):
+    pose = Pose((480, 640), Target((200.5, 301.25), (60, 44)), "floor")
+    side, before = pose.region.side, pose.region.scale
+    best, moved = pose.follow(
+        0.5, (number * side + right % side) * side + down % side, np.zeros((480, 640, 3))
+    )
+    scale = before * SCALES[number]
+    assert best == number and pose.score == 0.5
+    np.testing.assert_allclose(pose.target.centre, (200 + down * scale, 301 + right * scale))
+    np.testing.assert_allclose(pose.target.size, np.multiply((60, 44), SCALES[number]))
+    # The sample was searched at the new scale around the nearest pixel.
+    np.testing.assert_allclose(moved, 2 * np.pi / side * np.array([down, right]), atol=1e-12)
+
+
+def test_a_target_stays_between_ten_pixels_and_the_image_and_a_fifth_of_it_inside():
+    image = np.zeros((240, 320, 3), np.uint8)
+    for number, limit in ((0, (10, 20)), (4, (160, 320))):
+        pose = Pose((240, 320), Target((120, 160), (50, 100)), "floor")
+        peak = number * pose.region.side**2
+        for _ in range(100):
+            pose.follow(1.0, peak, image)
+        np.testing.assert_allclose(pose.target.size, limit)
+    for sign in (1, -1):
+        pose = Pose((240, 320), Target((120, 160), (50, 100)), "floor")
+        side = pose.region.side
+        at = sign * (side // 3) % side
+        for _ in range(12):
+            _, moved = pose.follow(1.0, (2 * side + at) * side + at, image)
+        far = (240 + 15, 320 + 30) if sign > 0 else (-15, -30)
+        np.testing.assert_allclose(pose.target.centre, far)
+        # The last sample is moved by as much as the target was, which is nothing.
+        np.testing.assert_allclose(moved, 0, atol=1e-12)
 
 
 @pytest.mark.parametrize("division", ["floor", "true"])

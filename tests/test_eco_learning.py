@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from teachers.eco.conjugate_gradient import ConjugateGradient, diagonal, energy_of
 from teachers.eco.data_term import DataTerm
+from teachers.eco.descent import Descent
 from teachers.eco.detection import peak
 from teachers.eco.features import Features
 from teachers.eco.first_frame import FirstFrame
@@ -172,6 +173,33 @@ def test_conjugate_gradients_solve_the_normal_equations():
         sizes.append(residual())
     assert sizes[1] < sizes[0]
     assert sizes[-1] < 1e-2 * sizes[0]
+
+
+@pytest.mark.parametrize(
+    ("residual", "beta"),
+    [((-1, 1), 0.6), ((0, 2), 0.6), ((0.5, 0.4), 0)],  # across the first one, askew to it, along it
+)
+def test_an_update_continues_in_the_last_ones_direction_as_far_as_that_is_new(
+    residual: tuple[float, float], beta: float
+):
+    ones, matrix = np.ones(2, np.float32), np.diag(np.float32([1, 4]))
+    descent = Descent(ones, 1, 0.6)
+
+    def steps(r: tuple[float, float]) -> Floats:
+        x = np.zeros(2, np.float32)
+        descent.take(x, np.array(r, np.float32), lambda p, out: np.matmul(matrix, p, out=out), ones)
+        return x
+
+    first, r = np.ones(2), np.array(residual)
+    np.testing.assert_allclose(steps((1, 1)), first * 2 / 5)
+    p = r + beta * first
+    np.testing.assert_allclose(steps(residual), p * (r @ r) / (p @ matrix @ p), rtol=1e-6)
+
+
+def test_a_descent_ends_where_the_equations_say_nothing():
+    x, ones = np.zeros(3, np.float32), np.ones(3, np.float32)
+    Descent(ones, 5).take(x, ones.copy(), lambda p, out: out.fill(0), ones)
+    np.testing.assert_array_equal(x, 0)
 
 
 def test_the_first_frame_improves_both_filter_and_projection():

@@ -21,7 +21,7 @@ from teachers.eco.deep import EcoDeep
 from teachers.eco.deep import memory as one_memory
 from teachers.eco.deep.ages import CAPACITY
 from teachers.eco.deep.augmentation import augmented
-from teachers.eco.deep.beginning import Beginning, Start
+from teachers.eco.deep.beginning import Beginning, Start, beginnings
 from teachers.eco.deep.joint import SHARES
 from teachers.eco.deep.network import TwoNetworks
 from teachers.eco.deep.patch import patch, square
@@ -246,6 +246,25 @@ def test_all_that_is_done_per_frame_is_done_on_the_device(monkeypatch: pytest.Mo
 
 
 # Its parts, beside those for one video
+
+
+def test_the_first_samples_are_moved_back_and_the_last_ones_lack_channels():
+    target = target_of(FRAMES[0], BOXES[0], Task("a", 2), "eco-deep")
+    pose = Pose(FRAMES[0].shape[:2], target, "floor")
+    found = beginnings(Patterns(), Start(FRAMES[0], pose, np.random.default_rng(0)))
+    # The target's centre is (111.5, 113.5); what is even is nearest.
+    off = np.array([-0.5, -0.5]) / pose.region.scale
+    shifts = np.zeros((30, 2))
+    shifts[1:5] = (6, 6), (-6, 6), (6, -6), (-6, -6)
+    for kind, own in zip(KINDS, found, strict=True):
+        np.testing.assert_allclose(own.moves, 2 * np.pi / pose.region.side * (shifts + off), atol=1e-12)
+        assert len(own.maps) == 30
+        for dropped in own.maps[23:]:
+            kept = dropped.flatten(0, 1).any(dim=0)
+            assert 0.6 < kept.float().mean() < 1 and len(kept) == kind.channels
+            np.testing.assert_allclose(dropped, own.maps[0] * kept * 1.25, rtol=1e-6)
+        # Each of them lacks others.
+        assert len({tuple(m.flatten(0, 1).any(dim=0).tolist()) for m in own.maps[23:]}) == 7
 
 
 @FEW
