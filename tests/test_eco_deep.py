@@ -277,6 +277,9 @@ def test_a_target_stays_between_ten_pixels_and_the_image_and_a_fifth_of_it_insid
         for _ in range(100):
             pose.follow(1.0, peak, image)
         np.testing.assert_allclose(pose.target.size, limit)
+        # A scale beyond the limit was searched all the same.
+        _, moved = pose.follow(1.0, peak + 7, image)
+        np.testing.assert_allclose(moved, (2 * np.pi / pose.region.side * 7, 0), atol=1e-12)
     for sign in (1, -1):
         pose = Pose((240, 320), Target((120, 160), (50, 100)), "floor")
         side = pose.region.side

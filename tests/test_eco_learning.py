@@ -79,6 +79,16 @@ def test_a_shift_moves_the_peak_and_newton_finds_it(n: int, rows: float, columns
     np.testing.assert_allclose(found, (rows, columns), atol=1e-3)
 
 
+@FEW
+@given(ODD, SEEDS)
+def test_a_peak_is_as_high_as_the_grid_is_where_newton_leads_astray(n: int, seed: int):
+    fourier = Fourier(n)
+    response = np.random.default_rng(seed).standard_normal((2, fourier.coefficients), dtype=np.float32)
+    there = as_complex(response) * as_complex(fourier.shift(*peak(response, fourier)))
+    value = (fourier.weights[0] * there.real).sum()
+    assert value >= fourier.backward(response).max() * (1 - 1e-5)
+
+
 def test_even_grids_are_refused():
     with pytest.raises(ValueError, match="odd number"):
         Fourier(8)

@@ -28,6 +28,7 @@ from teachers.eco.deep.patch import patch, square
 from teachers.eco.deep.pose import Pose
 from teachers.eco.deep.region import KINDS, region
 from teachers.eco.deep.together.descent import Momentum, descend
+from teachers.eco.deep.together.filters import Filters
 from teachers.eco.deep.together.goal import Goal
 from teachers.eco.deep.together.joint import Learning
 from teachers.eco.deep.together.memory import Memory
@@ -364,6 +365,22 @@ def test_descents_are_those_of_one_problem(seed: int):
                     expected[i], r, lambda p, out, i=i: np.matmul(matrices[i], p, out=out), inverse[i]
                 )
         np.testing.assert_allclose(x, expected, atol=1e-3, rtol=1e-3)
+
+
+def test_a_row_keeps_nothing_of_the_video_before():
+    kind, shape, rows = KINDS[1], region((50, 50), (240, 320)), Rows([0], CPU)
+    filters = Filters(kind, shape.side, 1, CPU, Learning())
+    cells = shape.side // kind.stride
+    maps = np.random.default_rng(0).standard_normal((4, cells, cells, kind.channels), dtype=np.float32)
+    first, later = torch.from_numpy(maps).split([2, 2])
+    found = []
+    for _ in range(2):
+        filters.start(0, shape, Beginning(first, [(0, 0)] * 2))
+        for one in later.split(1):
+            latest = filters.remember(rows, filters.samples(rows, one)[:, 0], [(0.1, -0.2)])
+            filters.learn(rows, latest)
+        found.append(filters._filters.clone())
+    np.testing.assert_allclose(*found, atol=1e-6 * found[0].abs().max())
 
 
 def test_memories_are_those_of_one_video():
