@@ -192,6 +192,22 @@ def test_a_slot_that_fails_does_so_alone_and_can_be_filled_again(teacher: EcoDee
         )
 
 
+def test_a_slots_energy_is_that_of_its_own_samples(teacher: EcoDeep):
+    found = []
+    for company in ("ca", "a"):
+        batch = teacher.batch(len(company))
+        for slot, name in enumerate(company):
+            begin(batch, slot, name)
+        slot = company.index("a")
+        # As if it had come nine frames before its neighbour: it learns alone.
+        pose(batch, slot)._frame = 9
+        batch.step({s: FRAMES[VIDEOS[name][0] + 1] for s, name in enumerate(company)})
+        pool, row = batch._places[slot]
+        found.append([own._energy[row] for own in pool._filters])
+    for own, expected in zip(*found, strict=True):
+        np.testing.assert_allclose(own, expected, atol=1e-5 * expected.max(), rtol=0)
+
+
 def test_an_error_of_the_devices_memory_gets_through(teacher: EcoDeep, monkeypatch: pytest.MonkeyPatch):
     def fail(*_: object):
         raise torch.OutOfMemoryError("no memory")

@@ -159,7 +159,7 @@ def test_early_frames_of_real_sequences(real_data: Path, name: str, frames: int,
 def test_boxes_are_those_of_the_published_settings(
     box: tuple[float, ...], grey: bool, expected: list[list[float]]
 ):
-    """Measured once; noise of 1e-4 on HOG does not move them by half a thousandth, any other setting does by more."""
+    """Measured once; noise of 1e-4 on HOG moves them by less than the tolerance, a wrong setting by more."""
     frames, _ = sequence(24)
     if grey:
         frames = [np.repeat(frame[..., 1:2], 3, axis=2) for frame in frames]
