@@ -19,6 +19,9 @@ from trainer.evaluate.measures import (
     overlap_thresholds,
     within,
 )
+from trainer.evaluate.protocol import PROTOCOLS
+from trainer.evaluate.scores import score
+from trainer.evaluate.truth import Truth
 
 TABLE_5 = {
     "TRAS": (0.481, 0.644),
@@ -158,6 +161,41 @@ def test_got10k_as_its_toolkit_scores(tmp_path):
     assert code == 0
     assert re.search(r"Some .* 50$", out, re.MULTILINE), out  # frames per second
     assert "GOT-10k_Val_000003" in err
+
+
+def truth_of(kind, videos, size=None):
+    """The ground truth of a benchmark's videos, of which every frame counts."""
+    lengths = np.array([len(boxes) for boxes in videos])
+    sizes = None if size is None else np.tile(np.float64(size), (len(videos), 1))
+    counted = np.ones(lengths.sum(), bool)
+    names = [f"v{n}" for n in range(len(videos))]
+    return Truth(kind, PROTOCOLS[kind], names, lengths, np.concatenate(videos), counted, sizes)
+
+
+def test_a_repetition_of_some_videos_adds_frames_of_these_alone():
+    (first, boxes), (second, others) = walk(1), walk(2)
+    found = score("T", truth_of("annotations", [first, second]), [[boxes, others], [boxes, others[:0]]])
+    alone = score("T", truth_of("annotations", [second]), [[others]])
+    assert found.frames.tolist() == [24, 12]
+    assert found.ao[1] == alone.ao[0] and found.precision[1].tolist() == alone.precision[0].tolist()
+
+
+def test_a_box_beyond_the_image_is_moved_to_its_border():
+    truth = truth_of("got10k", [np.float32([[70, 50, 10, 10]])], size=(80, 60))
+    far = score("T", truth, [[np.float32([[900, 700, 30, 30]])]])
+    border = score("T", truth, [[np.float32([[80, 60, 0, 0]])]])
+    assert far.precision.tolist() == border.precision.tolist() and far.values["precision_score"] == 1
+
+
+def test_a_videos_row_says_what_its_benchmark_of_one_video_scores():
+    truth, boxes = walk(3, frames=40)
+    boxes[-2:] = truth[-2:] + np.float32([[19.5, 0, 0, 0], [20.5, 0, 0, 0]])
+    found = score("T", truth_of("lasot", [truth]), [[boxes]], fps=np.array([25.0]))
+    (row,) = found.rows()
+    assert {name: row[name] for name in found.values} == pytest.approx(found.values)
+    assert len(set(found.values.values())) == len(found.values)
+    assert found.precision[0, 20] not in found.precision[0, [19, 21]]
+    assert row["frames"] == 40 and row["fps"] == found.speed == 25
 
 
 @given(st.integers(0, 10**6), st.integers(2, 9))
