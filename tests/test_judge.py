@@ -84,6 +84,17 @@ def test_what_does_not_vary_has_no_correlation():
     assert values.summary()["pearson_reward"] is None
 
 
+def test_frames_near_the_end_count_in_all_but_the_rewards_ahead():
+    values = Values(0, 3)
+    values.add([0.0, 1, 2, 9], np.array([0.0, 1, 2, 9]), np.ones(4, bool))
+    found = values.summary()
+    assert found["pearson_reward"] == pytest.approx(1) and found["pearson_ahead"] == pytest.approx(1)
+    short = Values(0, 5)
+    short.add([0.0, 1, 2, 9], np.array([0.0, 1, 2, 9]), np.ones(4, bool))
+    assert short.summary()["pearson_reward"] == pytest.approx(1)
+    assert short.summary()["pearson_ahead"] is None
+
+
 def test_picks():
     near, far, off = moved(1), moved(5), moved(50)
     choices = [
@@ -182,7 +193,13 @@ def test_recorded_results_are_judged_without_running_anybody(small_videos, weigh
     given += ["--teachers", "Perfect", "Lost"]
     code, printed = judge(capsys, *given, "--videos", *names, "--json")
     assert code == 0
-    picks = json.loads(printed.out)["picks"]["trasfust"]
+    figures = json.loads(printed.out)
+    perfect, lost = (figures["values"][name] for name in ("Perfect", "Lost"))
+    assert (perfect["mean_reward"], lost["mean_reward"]) == pytest.approx((0.9, -1))
+    assert perfect["mean_value"] != lost["mean_value"]
+    assert figures["picks"]["trast Perfect"]["iou"]["Perfect"] > 0.99
+    assert figures["picks"]["trast Lost"]["iou"]["Lost"] == 0
+    picks = figures["picks"]["trasfust"]
     assert (
         picks["iou"]["Perfect"] > 0.99 and picks["iou"]["Lost"] == 0 and picks["decisive"] == picks["frames"]
     )
@@ -212,7 +229,9 @@ def test_the_options_reach_the_figures(small_videos, weights, tmp_path, capsys):
     assert own["pearson_rest"] == own["pearson_reward"] is not None
     assert one["picks"]["trasfust"]["decisive"] > 30 and other["picks"]["trasfust"]["decisive"] == 0
     # The LSTM forgets at every update.
-    assert own["mean_value"] != other["values"]["student"]["mean_value"]
+    forgetful = other["values"]["student"]
+    assert own["mean_value"] != forgetful["mean_value"]
+    assert forgetful["pearson_rest"] == forgetful["pearson_reward"] is not None
 
 
 def test_a_video_that_nobody_can_begin_is_told_and_the_others_are_judged(
