@@ -430,6 +430,10 @@ def test_the_plan_is_one_video_at_a_time_unless_it_pays_or_is_asked_for(monkeypa
     assert plan({"device": "cuda"}, here({"devices": ["cuda:1"]})) == Plan(64, ("cuda:1",), 128)
     assert plan({"device": "cuda"}, here({"devices": ["cuda:1"] * 3})) == Plan(21, ("cuda:1",) * 3, 42)
     assert plan({"device": "cuda"}, here({"scheduler": "tcp://a:1"})) == Plan(64, (), 1)
+    assert plan({"device": "cuda"}, here({"slots": {"t": 1}})) == Plan(1, two * 4, 16)
+    assert plan({"device": "cuda"}, here({"devices": ["cuda:1"] * 65})).slots == 1
+    assert plan({}, here({"slots": {"t": 4}, "workers": 4})) == Plan(4, (), 32)
+    assert [Plan(slots).threads for slots in (1, 3, 8)] == [2, 4, 10]
     deep = planned("eco", "eco-deep", {"device": "cuda", "weights": "w.pth"}, here({}))
     assert deep == Plan(64, two, 64)  # which says so itself: `workers_on_gpu`
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
