@@ -96,6 +96,16 @@ def test_the_student_is_corrected_by_the_teachers_box_and_the_teacher_is_not(stu
     assert seen == list(range(FRAMES - 1))
 
 
+def test_a_teachers_box_beyond_the_image_is_clipped_where_it_is_given(inference):
+    beyond = script(1, reach=4.0) - np.float32([60, 0, 0, 0])
+    tracker = TrastTracker(inference, "t", Scripted(beyond))
+    boxes = run(tracker, video())
+    given = [t for t, who in enumerate(tracker.chosen) if who == "t" and beyond[t, 0] < 0]
+    assert given
+    for t in given:
+        np.testing.assert_array_equal(boxes[t], clip(beyond[t]))
+
+
 @pytest.mark.parametrize("kind", ["tras", "trast", "trasfust"])
 def test_boxes_depend_on_nothing_but_the_video(inference, kind):
     def made(seconds=0.0):

@@ -166,6 +166,19 @@ def test_a_teacher_of_the_registry_like_any_other(weights, tmp_path):
         registry.create("tras", {"weights": str(weights), "device": "abacus"})
 
 
+def test_options_of_trast_and_trasfust_reach_the_student_and_equal_teachers_stay_in_order(weights):
+    images = video(frames=12)
+    for name, more in (("trast", {"teacher": "mosse"}), ("trasfust", {"teachers": ["mosse", "medianflow"]})):
+        trackers = [
+            registry.create(name, {"weights": str(weights), "period": period, **more}) for period in (2, 0)
+        ]
+        for tracker in trackers:
+            run(tracker, images)
+        forgetful, other = (tracker.values for tracker in trackers)
+        assert forgetful[:4] == other[:4] and forgetful[4] != other[4]
+    assert trackers[0].chosen[1] == "mosse"  # equal states, equal values: the first
+
+
 def test_the_version_of_the_boxes_is_also_that_of_the_teachers_beside(student, monkeypatch):
     def versions(teachers):
         name, teacher = next(iter(teachers.items()))
