@@ -157,7 +157,7 @@ def run_trackers(
         supervised: VOT's supervised experiment instead of a single pass.
 
     Returns:
-        The jobs that were run now, and how each ended.
+        The jobs that were run now, in the trackers' and the dataset's order, and how each ended.
 
     Raises:
         ValueError: If a tracker cannot be built, which is found out before any is run, as far as it can be.
@@ -188,13 +188,14 @@ def run_trackers(
     # Of a tracker's videos the longest first, so that no worker is left alone with one at the end.
     jobs.sort(key=lambda job: (order[job.tracker.name], -lengths[job.video]))
     processes = min(workers or cores(), len(jobs))
-    outcomes = []
+    outcomes = {}
     with progress("frames") as bar:
         task = bar.add_task(f"tracking {dataset.spec}", total=sum(lengths[job.video] for job in jobs))
         for job, outcome in _here(jobs) if processes <= 1 else _spread(jobs, processes, folder):
-            outcomes.append((job, outcome))
+            outcomes[job.boxes_file] = outcome
             bar.advance(task, lengths[job.video])
-    return outcomes
+    # Not as they came in: of many failures a report shows the first, and they should be the same ones every time.
+    return [(job, outcomes[job.boxes_file]) for job in wanted if job.boxes_file in outcomes]
 
 
 def run_job(job: Job) -> Outcome:
