@@ -11,6 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 GENERATOR_VERSION = 1
 """Raised whenever the same options give other videos."""
 
+PREFIX = "Synthetic_Train_"
+"""Of the videos' names."""
+
 # Lengths of GOT-10k's training videos at the quantiles 0.5 %, 1.5 %, ..., 99.5 %: they cluster at 70, 80, 90
 # and 100 frames (and one more), the median is 101, and one video in ten is longer than 280 frames.
 LENGTH_QUANTILES = (
@@ -63,7 +66,7 @@ class SyntheticOptions(BaseModel):
 
 def video_name(index: int) -> str:
     """The name of video `index` (0-based), numbered from 1 as GOT-10k's are."""
-    return f"Synthetic_Train_{index + 1:06d}"
+    return f"{PREFIX}{index + 1:06d}"
 
 
 def generator(seed: int, index: int, purpose: str) -> np.random.Generator:
