@@ -22,6 +22,7 @@ def test_the_archive_for_the_server(tmp_path):
     with zipfile.ZipFile(path) as archive:
         assert archive.namelist() == [f"{n}/{n}_{what}.txt" for n in videos for what in ("001", "time")]
         assert {info.date_time for info in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+        assert {info.compress_type for info in archive.infolist()} == {zipfile.ZIP_DEFLATED}
         boxes = np.loadtxt(archive.open("GOT-10k_Test_000001/GOT-10k_Test_000001_001.txt"), delimiter=",")
         assert boxes.shape == (12, 4)
         times = np.loadtxt(archive.open("GOT-10k_Test_000001/GOT-10k_Test_000001_time.txt"))
@@ -64,6 +65,7 @@ def test_two_splits_of_a_benchmark_are_two_groups_of_columns(tmp_path):
         ("v_002", None, "no repetition 2"),
         ("v_time", lambda text: "0.1\n" * 9, "9 rows for 12 frames"),
         ("v_time", lambda text: "0.1\n" * 13, "13 rows for 12 frames"),
+        ("v_time", lambda text: "", "the file is empty"),
         ("v_time", None, "there is no such file"),
     ],
 )
@@ -76,6 +78,8 @@ def test_what_the_server_would_refuse_is_not_packed(tmp_path, name, change, mess
     (folder / "v_time.txt").write_text("0.1,0.1,0.1\n" * 12)
     options = {"results": (tmp_path / "results",), "dataset": (f"got10k:{tmp_path / 'data'}:test",)}
     assert run(**options, tracker=("S",), out=tmp_path / "good")[0] == 0
+    with zipfile.ZipFile(tmp_path / "good" / "S.zip") as archive:
+        assert archive.namelist() == [f"v/v_{what}.txt" for what in ("001", "002", "003", "time")]
     path = folder / f"{name}.txt"
     if change is None:
         path.unlink()
@@ -85,6 +89,18 @@ def test_what_the_server_would_refuse_is_not_packed(tmp_path, name, change, mess
     assert code == 2
     assert str(path) in err and message in err
     assert not (tmp_path / "bad").exists()
+
+
+def test_results_in_another_layout_are_not_packed(tmp_path):
+    truth, _ = walk(1)
+    write_got10k(tmp_path / "data", "test", {"v": truth})
+    write_boxes(tmp_path / "results" / "S" / "v.txt", truth)
+    options = {"results": (tmp_path / "results",), "dataset": (f"got10k:{tmp_path / 'data'}:test",)}
+    code, _, err = run(**options, tracker=("S",), out=tmp_path / "out")
+    assert code == 2
+    assert (
+        "S's results are not in the GOT-10k toolkit's layout. Write <tracker>/<video>/<video>_001.txt" in err
+    )
 
 
 @pytest.fixture
