@@ -8,6 +8,8 @@ from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
 
+import cv2
+import numpy as np
 import pytest
 from evaluation_samples import run
 from vot_samples import AWAY, write_sequence
@@ -16,7 +18,8 @@ from datasets import open_dataset
 from datasets.command_line import guarded
 from datasets.errors import DataError
 from teachers.base import TeacherError
-from trainer.evaluate.supervised import run_file
+from trainer.evaluate.regions import polygon
+from trainer.evaluate.supervised import Run, State, run_file, write_run
 from trainer.evaluate.tracker_spec import Defaults, TrackerSpec, parse_trackers
 from trainer.evaluate.vot_entry import (
     Ini,
@@ -130,8 +133,35 @@ def test_the_toolkits_binary_form_and_empty_folders_are_refused(stack, tmp_path)
     path.write_bytes(b"?")
     with pytest.raises(DataError, match="VOT_RESULTS_BINARY=0"):
         score_vot_folder(tmp_path / "results", "T", open_dataset(f"vot:{stack}"), (5, 15))
+    path.with_suffix(".txt").write_text("1\n" + "40,40,10,10\n" * 29)  # what can be read is
+    assert score_vot_folder(tmp_path / "results", "T", open_dataset(f"vot:{stack}"), (5, 15), "omit")
+    (stack / "one" / "baseline").write_text("a file is no runs")
     with pytest.raises(DataError, match="no runs of the supervised experiment"):
         vot_trackers(stack)
+
+
+def test_all_repetitions_of_a_run_are_scored_frame_by_frame(tmp_path):
+    """The target leaves an image of 100 x 60 to the right; the tracker loses it there in the second run alone."""
+    places = [[60 + 2 * t, 20, 20, 20] for t in range(16)]
+    write_sequence(tmp_path / "vot", "s", 16, places)
+    for t in range(16):
+        cv2.imwrite(
+            str(tmp_path / "vot" / "s" / "color" / f"{t + 1:08d}.png"), np.zeros((60, 100, 3), np.uint8)
+        )
+    cut = [polygon([x, y, min(w, 100 - x), h]) for x, y, w, h in places]
+    whole = Run([State.STARTED, *cut[1:]], np.ones(16))
+    lost = Run([State.STARTED, *cut[1:15], State.FAILED], np.ones(16))
+    write_run(run_file(tmp_path / "r", "T", "s"), whole)
+    write_run(run_file(tmp_path / "r", "T", "s", 2), lost)
+    found = score_vot_folder(tmp_path / "r", "T", open_dataset(f"vot:{tmp_path / 'vot'}"), (5, 15))
+    assert found.values["failures"] == 0.5
+    assert found.values["accuracy"] == pytest.approx(1)
+    assert len(found.sequences[0].fragments) == 2
+
+
+def test_a_tracker_without_any_run_has_no_scores(stack, tmp_path):
+    with pytest.raises(DataError, match="T has no run for 2 of 2 sequences: one, two"):
+        score_vot_folder(tmp_path, "T", open_dataset(f"vot:{stack}"), (5, 15), "omit")
 
 
 def test_the_first_five_sequences_without_a_run_are_named(tmp_path):

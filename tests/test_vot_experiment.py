@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+from evaluation_samples import Still
 from hypothesis import given
 from hypothesis import strategies as st
 from vot_samples import AWAY, IMAGE, TARGET, Scripted, rotated, write_sequence
@@ -12,7 +13,16 @@ from vot_samples import AWAY, IMAGE, TARGET, Scripted, rotated, write_sequence
 from datasets import open_dataset
 from datasets.errors import DataError
 from trainer.evaluate.regions import polygon, read_polygons
-from trainer.evaluate.supervised import Run, State, is_of, read_run, run_file, run_supervised, write_run
+from trainer.evaluate.supervised import (
+    Run,
+    State,
+    is_of,
+    left_out,
+    read_run,
+    run_file,
+    run_supervised,
+    write_run,
+)
 from trainer.evaluate.vot_scores import (
     INTERVALS,
     Fragment,
@@ -84,9 +94,30 @@ def test_a_rotated_target_starts_the_box_around_it(tmp_path):
     assert not run.failures  # TARGET touches the rotated region
 
 
+def test_a_tracker_without_images_runs_where_there_are_none(tmp_path):
+    write_sequence(tmp_path, "s", 3)
+    video = open_dataset(f"vot:{tmp_path}")["s"]
+    truth = read_polygons(tmp_path / "s" / "groundtruth.txt", 3)
+    for image in (tmp_path / "s" / "color").iterdir():
+        image.unlink()
+    run = run_supervised(Still(), video, truth, IMAGE)
+    assert run.rows == [State.STARTED, polygon(TARGET), polygon(TARGET)]
+
+
+def test_what_another_tracker_calls_failed_is_no_teacher_left_out():
+    tracker = Scripted()
+    assert left_out(tracker) == {}
+    tracker.failed = True
+    assert left_out(tracker) == {}
+    tracker.failed = {"kcf": "it broke"}
+    assert left_out(tracker) == {"kcf": "it broke"}
+
+
 def test_runs_are_written_and_read_back(tmp_path):
     rows = [State.STARTED, polygon([1, 2, 3, 4.25]), State.FAILED, State.NOT_RUN]
     path = run_file(tmp_path, "T", "s")
+    write_run(path, Run(rows, np.array([0.5, 0.00012345, 0.25, 0])))
+    assert read_run(path, 4).seconds.tolist() == [0.5, 0.00012345, 0.25, 0]
     write_run(path, Run(rows, np.array([0.5, 0.25, 0.25, 0])))
     assert path.read_text() == "1\n1.0000,2.0000,3.0000,4.2500\n2\n0\n"
     back = read_run(path, 4)
@@ -107,6 +138,9 @@ def test_runs_are_written_and_read_back(tmp_path):
         "1\n0,0,4,0,4,4,0,4\n2\n0\n\n"
     )  # another tracker may give polygons, and end with a blank line
     assert read_run(path, 4).rows[1] == polygon([0, 0, 4, 4])
+    for corners in ([0, 0, 4, 0, 4, 4], [0, 0, 4, 0, 5, 2, 4, 4, 0, 4]):  # a triangle, and a pentagon
+        path.write_text(f"1\n{','.join(map(str, corners))}\n2\n0\n")
+        assert read_run(path, 4).rows[1] == polygon(corners)
 
 
 @pytest.mark.parametrize(
@@ -115,11 +149,15 @@ def test_runs_are_written_and_read_back(tmp_path):
         ("1\n2\n", "2 rows for a sequence of 3 frames"),
         ("1\n2\n7\n", "line 3: '7' is no state"),
         ("1\n1,2,3\n2\n", "line 2: '1,2,3' is no state"),
+        ("1\n1,2\n2\n", "line 2: '1,2' is no state"),
+        ("1\n1,2,3,4,5,6,7\n2\n", "line 2: '1,2,3,4,5,6,7' is no state"),
         ("1\nx\n2\n", "line 2: 'x' is no state"),
         ("1\n1.5\n2\n", "line 2: '1.5' is no state"),
         ("1\ninf\n2\n", "line 2: 'inf' is no state"),
         ("1\nnan,nan,nan,nan\n2\n", "line 2: 'nan,nan,nan,nan' is no state and no region"),
         ("1\n2\n1,2,3,4\n", "line 3: '1,2,3,4' follows a frame in which the tracker was not running"),
+        ("1\n2\n2\n", "line 3: '2' follows a frame in which the tracker was not running"),
+        ("1\n0\n1,2,3,4\n", "line 3: '1,2,3,4' follows a frame in which the tracker was not running"),
         ("1,2,3,4\n2\n0\n", "line 1: the first row is '1,2,3,4', not 1"),
     ],
 )
@@ -163,6 +201,18 @@ def test_sequences_count_by_their_lengths_and_failures_by_frame():
     expected = {"eao": 1, "accuracy": 0.5, "robustness": 100 * 4 / 400, "failures": (100 + 900) / 400}
     assert scores.values == pytest.approx(expected)
     assert scores.speed == 30
+
+
+def test_what_lies_outside_the_image_counts_in_no_overlap():
+    beyond, inside = polygon([90, 50, 20, 10]), polygon([90, 50, 10, 10])
+    run = Run([State.STARTED, *[inside] * 12], np.ones(13))
+    assert score_sequence("s", [run], [beyond] * 13, (100, 60)).accuracy == 1
+    assert score_sequence("s", [run], [beyond] * 13, (200, 60)).accuracy == 0.5
+
+
+def test_a_sequences_row_says_what_it_scored():
+    (row,) = VotScores("T", "vot:x", [SequenceScore("a", 100, 0.8, 1.5, [], 30)], (1, 50)).rows()
+    assert row == {"sequence": "a", "frames": 100, "accuracy": 0.8, "failures": 1.5, "fps": 30}
 
 
 def test_frames_in_which_a_tracker_did_not_run_are_in_no_speed():
