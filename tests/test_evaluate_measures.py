@@ -1,5 +1,6 @@
 """Measures and protocols: small benchmarks against plain loops, published boxes against Table 5."""
 
+import dataclasses
 import re
 
 import numpy as np
@@ -185,6 +186,29 @@ def test_a_box_beyond_the_image_is_moved_to_its_border():
     far = score("T", truth, [[np.float32([[900, 700, 30, 30]])]])
     border = score("T", truth, [[np.float32([[80, 60, 0, 0]])]])
     assert far.precision.tolist() == border.precision.tolist() and far.values["precision_score"] == 1
+
+
+def test_every_video_has_the_border_of_its_own_images():
+    truth = truth_of("got10k", [np.float32([[60, 10, 30, 20]])] * 2)
+    truth = dataclasses.replace(truth, sizes=np.float64([[80, 60], [70, 60]]))
+    found = score("T", truth, [[np.float32([[60, 10, 40, 20]]), np.float32([[60, 10, 10, 20]])]])
+    assert found.ao.tolist() == [1, 1]  # 20 x 20 and 10 x 20 pixels are left of both boxes
+
+
+def test_a_repetition_of_no_video_changes_nothing():
+    truth, boxes = walk(1)
+    of = truth_of("annotations", [truth])
+    assert score("T", of, [[boxes], [boxes[:0]]]).values == score("T", of, [[boxes]]).values
+
+
+def test_boxes_of_another_number_of_videos_or_frames_are_refused():
+    truth, boxes = walk(1)
+    of = truth_of("annotations", [truth, truth])
+    with pytest.raises(ValueError, match="1 results for 2 videos"):
+        score("T", of, [[boxes]])
+    for other in (boxes[:11], np.concatenate([boxes, boxes[:1]])):
+        with pytest.raises(ValueError, match=f"v1: {len(other)} boxes for 12 frames"):
+            score("T", of, [[boxes, other]])
 
 
 def test_a_videos_row_says_what_its_benchmark_of_one_video_scores():

@@ -1,6 +1,7 @@
 """VOT at the command line: the experiment, folders of others, and the official toolkit over TraX."""
 
 import json
+import shlex
 import sys
 from configparser import ConfigParser
 from contextlib import redirect_stderr
@@ -30,6 +31,7 @@ from trainer.evaluate.vot_entry import (
     write_trackers_ini,
 )
 from trainer.evaluate.vot_recordings import score_vot_folder, vot_trackers
+from trainer.student import Student, StudentOptions, save_student
 
 
 @pytest.fixture
@@ -255,6 +257,14 @@ def test_a_tracker_without_images_is_told_none_and_an_error_ends_the_session(tmp
     assert trax.answers == [[((40.0, 40.0, 10.0, 10.0), {})]] * 2
 
 
+def test_a_tracker_is_told_the_sequence_and_no_end_of_it(tmp_path):
+    rectangle = SimpleNamespace(type="rectangle", bounds=lambda: (40.0, 40.0, 10.0, 10.0))
+    first = tmp_path / "one" / "color" / "00000001.png"
+    trax = Trax([request("initialize", first, [(rectangle, {})]), request("quit")])
+    serve(trax, TrackerSpec("S", "vot_samples:Telling", {}))
+    assert trax.answers == [[((0.0, 0.0, 3.0, 1_000_000.0), {})]]
+
+
 def test_a_broken_tracker_ends_the_session(stack):
     rectangle = SimpleNamespace(type="rectangle", bounds=lambda: (40.0, 40.0, 10.0, 10.0))
     trax = Trax(
@@ -292,9 +302,41 @@ def test_trackers_ini_runs_anywhere(tmp_path, monkeypatch):
     write_trackers_ini(tmp_path / "work space", [beside])
     told = read_description(description.with_name("trast.json"))
     assert told.options == {**read_description(description).options, "teacher": {"kcf": {"use": "kcf"}}}
-    description.write_text("{}")
-    with pytest.raises(DataError, match="Write it with"):
-        read_description(description)
+    for text in ("{}", "[]", "{"):
+        description.write_text(text)
+        with pytest.raises(DataError, match="Write it with"):
+            read_description(description)
+
+
+def test_the_ini_command_writes_trackers_of_a_file_and_of_the_command_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_student(tmp_path / "w.safetensors", Student(StudentOptions(backbone="tiny", width=16, crop_size=64)))
+    (tmp_path / "trackers.yaml").write_text(
+        "100%: {use: 'vot_samples:Scripted', f3: [w.safetensors, other]}\n"
+    )
+    given = {"weights": Path("w.safetensors"), "teachers": ("mosse",), "trackers": Path("trackers.yaml")}
+    assert guarded(Ini(out=Path("space"), tracker=("T=trast",), **given), "vot_entry") == 0
+    ini = ConfigParser(interpolation=None)
+    ini.read(tmp_path / "space" / "trackers.ini")
+    assert ini.sections() == ["T", "100%"]
+    assert [ini[name]["label"] for name in ini.sections()] == ["T", "100%"]
+    assert ini["T"]["timeout"] == "600"  # the first answer waits for networks to be loaded
+    paths = [Path(shlex.split(ini[name]["command"])[-1]) for name in ini.sections()]
+    assert paths == [tmp_path / "space" / "trackers" / f"{name}.json" for name in ini.sections()]
+    trast, scripted = map(read_description, paths)
+    assert trast.options == {
+        "weights": str(tmp_path / "w.safetensors"),
+        "teacher": {"mosse": {"use": "mosse"}},
+    }
+    assert scripted.options == {
+        "f3": [str(tmp_path / "w.safetensors"), "other"]
+    }  # what is a file, and what is none
+
+
+def test_the_ini_command_wants_a_tracker(tmp_path, capsys):
+    assert guarded(Ini(out=tmp_path / "w"), "vot_entry") == 2
+    assert "give --tracker NAME" in capsys.readouterr().err
+    assert not (tmp_path / "w").exists()
 
 
 def test_the_ini_command_checks_trackers_first(tmp_path):
