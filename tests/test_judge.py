@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import REPOSITORY
+from evaluation_samples import write_got10k
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -212,6 +213,41 @@ def test_recorded_results_are_judged_without_running_anybody(small_videos, weigh
     assert code == 2 and "name trackers of it" in printed.err
     code, printed = judge(capsys, *given, "--videos", "nobody")
     assert code == 2 and "there is no video nobody" in printed.err
+
+
+def test_a_frames_absence_is_its_own(weights, tmp_path, capsys):
+    """Of eight frames the target is absent in frame 3; the teacher loses it in 3 and 5 and has it else."""
+    truth = np.tile(TRUTH, (8, 1))
+    boxes = truth + np.float32([[300 if t in (3, 5) else 0, 0, 0, 0] for t in range(8)])
+    write_got10k(tmp_path, "val", {"v": truth})
+    (tmp_path / "val" / "v" / "absence.label").write_text("0\n0\n0\n1\n0\n0\n0\n0\n")
+    write_results(tmp_path / "r", "T", "v", boxes)
+    given = ["--weights", weights, "--dataset", f"got10k:{tmp_path}:val", "--results", tmp_path / "r"]
+    code, printed = judge(capsys, *given, "--teachers", "T", "--horizon", 4, "--json")
+    assert code == 0, printed.err
+    figures = json.loads(printed.out)
+    assert figures["values"]["T"]["frames"] == figures["picks"]["trast T"]["frames"] == 6
+    assert figures["values"]["T"]["mean_reward"] == pytest.approx((5 * 1 - 1) / 6)
+    assert figures["picks"]["trast T"]["iou"]["T"] == pytest.approx(5 / 6)
+    # The four rewards from the frames 1, 2 and 4 on: 3, 1 and 2.
+    assert figures["values"]["T"]["pearson_ahead"] is not None
+    code, printed = judge(capsys, *given, "--teachers", "T", "--horizon", 8, "--json")
+    assert (code, json.loads(printed.out)["values"]["T"]["pearson_ahead"]) == (0, None)
+
+
+def test_a_teacher_that_fails_is_judged_by_the_frames_up_to_there(weights, tmp_path, capsys, monkeypatch):
+    """The target jumps away after the failure; before it the teacher, which never moves, had it."""
+    monkeypatch.syspath_prepend(str(REPOSITORY / "tests"))
+    truth = np.array([moved(0)] * 3 + [moved(40)] * 6)
+    write_got10k(tmp_path, "val", {"v1": truth})
+    (tmp_path / "val" / "v1" / "absence.label").write_text("0\n1\n" + "0\n" * 7)
+    given = ["--weights", weights, "--dataset", f"got10k:{tmp_path}:val", "--json", "--teachers"]
+    code, printed = judge(capsys, *given, "odd_teachers:Raising", "odd_teachers:Still")
+    assert code == 0 and "trasfust went on without odd_teachers:Raising" in printed.err
+    values = json.loads(printed.out)["values"]
+    failed, other = values["odd_teachers:Raising"], values["odd_teachers:Still"]
+    assert (failed["frames"], failed["mean_reward"]) == (1, 1)  # frame 2
+    assert (other["frames"], other["mean_reward"]) == (7, pytest.approx((1 - 6) / 7))
 
 
 def test_the_options_reach_the_figures(small_videos, weights, tmp_path, capsys):

@@ -15,11 +15,12 @@ from learning_runs import command, run_options, same, surroundings, weights
 from datasets.command_line import run_only_command
 from datasets.errors import DataError
 from trainer.__main__ import Train
+from trainer.average import Average
 from trainer.checkpoint import load_checkpoint
 from trainer.first_student import first_student
 from trainer.learner import Learner
 from trainer.options import OptimiserOptions, TrainOptions
-from trainer.student import load_student
+from trainer.student import Student, StudentOptions, load_student
 from trainer.train import train
 
 torch.set_num_threads(1)
@@ -97,6 +98,25 @@ def test_what_is_kept_is_the_running_mean_of_the_weights(sample, tmp_path, monke
     monkeypatch.setattr(Learner, "update", real)
     train([sample], tmp_path / "again", TrainOptions(), resume=True)
     assert same(weights(tmp_path / "again"), kept)
+
+
+def test_the_running_means_normalisation_is_the_latest_and_it_has_no_gradient():
+    torch.manual_seed(0)
+    student = Student(StudentOptions(backbone="resnet18", width=8, crop_size=32)).train()
+    first = {name: value.clone() for name, value in student.state_dict().items()}
+    average = Average(student, 0.5)
+    with torch.no_grad():
+        for value in (*student.parameters(), *student.buffers()):
+            value += 1
+    average.add(student, 20)  # 20 / 30 are left of the mean but for the decay: a half
+    kept, learnt = average.student.state_dict(), dict(student.named_parameters())
+    assert not any(weight.requires_grad for weight in average.student.parameters())
+    assert "backbone.bn1.running_mean" in kept.keys() - learnt.keys()
+    for name, value in kept.items():
+        wanted = first[name] + (0.5 if name in learnt else 1)
+        torch.testing.assert_close(value, wanted, rtol=0, atol=1e-6, msg=name)
+    average.add(student, 1)  # 1 / 11 is left
+    torch.testing.assert_close(average.student.actor.bias, learnt["actor.bias"] - 0.5 / 11, rtol=0, atol=1e-6)
 
 
 def test_ctrl_c_leaves_a_checkpoint_that_goes_on(sample, straight, tmp_path, monkeypatch):

@@ -85,6 +85,21 @@ def test_divergence_is_told(windows):
         learner.update()
 
 
+@pytest.mark.parametrize("average", [0.0, 0.5])
+def test_any_weight_that_is_no_number_is_found(windows, average):
+    learner, _ = made(windows, run_options(optimiser=OptimiserOptions(average=average)))
+    learner.check()
+    for weight in learner.result.parameters():
+        kept = weight.detach().clone()
+        with torch.no_grad():
+            weight.flatten()[-1] = float("inf")
+        with pytest.raises(ValueError, match="diverged: after update 0 a weight"):
+            learner.check()
+        with torch.no_grad():
+            weight.copy_(kept)
+    learner.check()
+
+
 @pytest.mark.parametrize("recipe", ["tras-kd", "judge"])
 @pytest.mark.parametrize("share", [0.0, 0.4])
 def test_a_run_that_diverges_is_told_and_keeps_nothing(sample, tmp_path, recipe, share):
