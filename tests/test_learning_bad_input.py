@@ -188,11 +188,12 @@ def test_a_history_that_a_power_cut_damaged_is_named(sample, straight, tmp_path)
     shutil.copytree(straight, tmp_path / "a")
     path = tmp_path / "a" / "history.jsonl"
     lines = path.read_text().splitlines(keepends=True)
-    path.write_text("".join([lines[0], "\0" * 50 + "\n", *lines[1:], '{"update": 1']))
-    with pytest.raises(
-        DataError, match=r"history.jsonl, line 2: .* is no values of an update. Remove the line"
-    ):
-        train([sample], tmp_path / "a", TrainOptions(), resume=True)
+    for damaged in ("\0" * 50, "{}", "[3]", '{"update": null}'):
+        path.write_text("".join([lines[0], damaged + "\n", *lines[1:], '{"update": 1']))
+        with pytest.raises(
+            DataError, match=r"history.jsonl, line 2: .* is no values of an update. Remove the line"
+        ):
+            train([sample], tmp_path / "a", TrainOptions(), resume=True)
     path.write_text("".join([*lines, '{"update": 1']))  # cut short, as a kill leaves it
     train([sample], tmp_path / "a", TrainOptions(), resume=True)
     assert path.read_text() == "".join(lines)

@@ -5,13 +5,16 @@ import shutil
 import socket
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
 from learning_runs import command, run_options, same, surroundings, weights
 
 from trainer.checkpoint import load_checkpoint
+from trainer.held_out import Score
 from trainer.options import LogOptions, MachineOptions, OptimiserOptions, TrainOptions, ValidationOptions
+from trainer.report import Report
 from trainer.saved_options import as_json
 from trainer.train import BEST, train
 
@@ -34,6 +37,29 @@ def test_a_run_leaves_weights_history_and_checkpoint(straight):
         history[1]
     )
     assert 0 <= history[0]["validation/ao"] <= 1
+
+
+def test_the_speed_is_that_of_learning_alone(monkeypatch, capsys):
+    """Without the first update, which compiles, nor the seconds of validations; in students' frames."""
+    clock = [100.0]
+    monkeypatch.setattr("trainer.report.time", SimpleNamespace(monotonic=lambda: clock[0]))
+    report = Report(run_options(students=6, segment=5), 40, 3, "windows", speaks=True)
+    clock[0] = 160.0
+    report.advance(1)
+    assert report.line(1, {"horizon": 2.0}) == {"horizon": 2.0}  # no time has passed
+    clock[0] = 180.0
+    report.advance(11)
+    for seconds in (4.0, 6.0):
+        report.validation(Score(0.5, 0.25, 9), best=False, seconds=seconds)
+    assert report.line(11, {"horizon": 2.0}) == {"horizon": 2.0, "speed": 10 * 6 * 5 / (20 - 10)}
+    clock[0] = 183.0
+    assert report.line(12, {})["speed"] == 6 * 5 / 3  # the validations were before
+    assert "speed" not in report.line(13, {})
+    clock[0] = 190.0
+    assert "speed" not in report.line(13, {})  # nothing was learnt
+    said = capsys.readouterr().err
+    assert "update 11: 30 frames/s, horizon 2" in said
+    assert "validation: AO 0.500, SR 0.250 over 9 frames\n" in said
 
 
 def test_who_may_read_the_history_may_read_the_weights(straight):

@@ -33,6 +33,9 @@ def test_it_is_the_same_convolution(kernel: int, height: int, width: int):
         nn.Conv2d(3, 8, 4, stride=2),
         nn.Conv2d(3, 8, 3, stride=2, padding=1),
         nn.Conv2d(3, 8, (3, 5), stride=2),
+        nn.Conv2d(3, 8, 3, stride=(2, 1)),
+        nn.Conv2d(3, 8, 3, stride=2, dilation=2),
+        nn.Conv2d(3, 9, 3, stride=2, groups=3),
     ],
     ids=str,
 )
