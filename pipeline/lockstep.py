@@ -174,7 +174,7 @@ class Lockstep:
         with self._lock:
             if not self._waiting or len(self._busy) >= self.slots:
                 return None
-            if self._busy and (self._waiting[0].alone or any(e.alone for e in self._busy.values())):
+            if any(entry.alone for entry in self._busy.values()):
                 return None
             return self._waiting.popleft()
 
@@ -252,7 +252,7 @@ class Lockstep:
         again = []
         for entry in entries:
             entry.close()
-            entry.alone = alone or entry.alone
+            entry.alone = alone  # whoever was has ended, whatever went wrong
             try:
                 entry.begin()
                 again.append(entry)

@@ -103,6 +103,42 @@ def test_a_slot_is_filled_the_moment_it_is_free(videos):
     assert not teacher.teachers
 
 
+def test_after_an_error_of_a_whole_step_each_of_its_videos_goes_alone_and_first(videos):
+    """In the order in which they were started; the others follow together."""
+    made = []
+
+    class Blaming(WanderingBatch):
+        tracked = 0  # frames of the culprit
+
+        def start(self, slot, image, box, task):
+            while self is made[0] and len(lockstep._waiting) + len(self.started) < len(videos) - 1:
+                time.sleep(0.001)  # until all are handed in
+            return super().start(slot, image, box, task)
+
+        def step(self, images):
+            answers = super().step(images)
+            self.tracked += made[0].started[1] in self.names.values()
+            if self.tracked == 2:
+                self.tracked = 3  # it comes but once
+                raise ZeroDivisionError("the target has no texture")
+            return answers
+
+    lockstep = Lockstep(lambda slots: made.append(Blaming(slots)) or made[-1], 3)
+    found = together(lockstep, videos)
+    first, second = made
+    assert [len(step) for step in first.steps] == [3, 3]
+    assert second.started[:3] == first.started
+    assert sorted(second.started) == [video.name for video in videos]
+    lengths = {video.name: len(video) - 1 for video in videos}
+    alone = [2 if name == first.started[1] else lengths[name] for name in first.started]
+    assert [len(step) for step in second.steps[: sum(alone) + 1]] == [1] * sum(alone) + [3]
+    for video, trajectory in zip(videos, found, strict=True):
+        if video.name == first.started[1]:
+            assert isinstance(trajectory, ZeroDivisionError)
+        else:
+            assert_same(trajectory, follow(Wandering(), video, None))
+
+
 class Preparing(WanderingBatch):
     """Wants images wrapped ahead of time, and counts them.
 
@@ -236,7 +272,9 @@ def test_without_memory_fewer_videos_go_on_from_their_beginnings(videos, when, c
     for trajectory, video in zip(found, videos, strict=True):
         assert_same(trajectory, follow(Wandering(), video))
     assert lockstep.slots <= 2
-    assert "going on with" in caplog.text
+    halved = re.findall(r"out of memory with (\d+) videos at once; going on with (\d+)", caplog.text)
+    assert halved if when != "made" else not halved
+    assert all(int(fewer) == int(many) // 2 for many, fewer in halved)
     # They are remembered as they are, so that the next videos do not fail again.
     caplog.clear()
     together(lockstep, videos)
