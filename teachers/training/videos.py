@@ -49,7 +49,7 @@ class Write:
     videos: int = 1000
     """How many videos."""
     seed: int = 5
-    """Another seed gives other videos. 0 is that of the networks' training, 1 and more of its validation."""
+    """Another seed gives other videos. The networks that the project ships learned from scenes of seeds 0 and 1."""
     workers: int = field(default_factory=cores)
     """Processes that draw."""
     overwrite: bool = False
