@@ -38,7 +38,7 @@ class Write:
     """Write the training scenes as videos, in GOT-10k's layout.
 
     Video i is the same for any number of videos and workers. A killed run is resumed by the same command; a complete
-    folder is left alone. 1,000 videos took 10 minutes on two loaded cores, and 2.2 GB.
+    folder is left alone. 1,000 videos took one process 10 minutes, and 2.2 GB.
 
     Example:
         python -m teachers.training.videos data/scenes --videos 1000 --seed 5
