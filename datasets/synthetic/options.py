@@ -64,9 +64,9 @@ class SyntheticOptions(BaseModel):
         return self
 
 
-def video_name(index: int) -> str:
+def video_name(index: int, prefix: str = PREFIX) -> str:
     """The name of video `index` (0-based), numbered from 1 as GOT-10k's are."""
-    return f"{PREFIX}{index + 1:06d}"
+    return f"{prefix}{index + 1:06d}"
 
 
 def generator(seed: int, index: int, purpose: str) -> np.random.Generator:

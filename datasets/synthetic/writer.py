@@ -39,8 +39,8 @@ class Drawing:
         marker: Name of the file, beside the split, that says what they were drawn with.
         version: Of the program's videos.
         options: What they were drawn with, as JSON has it.
-        names: Of the videos, each `prefix` and six digits.
-        prefix: Of the names.
+        videos: How many.
+        prefix: Of their names (`video_name`).
         length: Frames of a video, for the order in which they are drawn.
         write: Writes video i into a split's folder, under a name that begins with "." and ends with ".tmp-" and the
             process's number, and renames it.
@@ -50,10 +50,15 @@ class Drawing:
     marker: str
     version: int
     options: Mapping[str, Any]
-    names: tuple[str, ...]
+    videos: int
     prefix: str
     length: Callable[[int], int]
     write: Callable[[Path, int], object]
+
+    @property
+    def names(self) -> list[str]:
+        """Of the videos, in their order."""
+        return [video_name(index, self.prefix) for index in range(self.videos)]
 
     def is_folder(self, name: str) -> bool:
         """Whether this is the name of a video's folder, while it is written or afterwards."""
@@ -78,7 +83,7 @@ def write_synthetic(
         marker=MARKER,
         version=GENERATOR_VERSION,
         options=options.model_dump(mode="json"),
-        names=tuple(map(video_name, range(options.videos))),
+        videos=options.videos,
         prefix=PREFIX,
         length=partial(frames, options=options),
         write=partial(write_video, options=options),
@@ -117,8 +122,8 @@ def write_videos(
         bar = progress_bar("videos")
         bar.disable |= not progress
         with bar:
-            total = len(drawing.names)
-            task = bar.add_task("synthetic", total=total, completed=total - len(missing))
+            done = drawing.videos - len(missing)
+            task = bar.add_task("synthetic", total=drawing.videos, completed=done)
             with room_for(folder):
                 for _ in _drawn(folder, missing, drawing, workers):
                     bar.advance(task)

@@ -20,7 +20,7 @@ from tyro.conf import Positional
 
 from datasets.command_line import run_only_command
 from datasets.processes import cores
-from datasets.synthetic.options import IMAGE_SIZES
+from datasets.synthetic.options import IMAGE_SIZES, video_name
 from datasets.synthetic.writer import Drawing, write_videos
 from teachers.training.clips import clip
 
@@ -64,7 +64,7 @@ class Write:
             marker="scenes.json",
             version=VERSION,
             options={"seed": self.seed, "videos": self.videos},
-            names=tuple(map(_name, range(self.videos))),
+            videos=self.videos,
             prefix=PREFIX,
             length=partial(frames, seed=self.seed),
             write=partial(write_scene, seed=self.seed),
@@ -84,23 +84,20 @@ def write_scene(folder: Path, index: int, seed: int) -> None:
     cv2.setNumThreads(1)  # the other cores draw other videos
     size, length = _form(index, seed)
     drawn = clip(seed, index, length, size)
-    temporary = folder / f".{_name(index)}.tmp-{os.getpid()}"
+    name = video_name(index, PREFIX)
+    temporary = folder / f".{name}.tmp-{os.getpid()}"
     temporary.mkdir()
     for t, image in enumerate(drawn.images):
         jpeg = simplejpeg.encode_jpeg(image, quality=QUALITY, colorspace="BGR", colorsubsampling="420")
         (temporary / f"{t + 1:08d}.jpg").write_bytes(jpeg)
     rows = (",".join(f"{v:.4f}" for v in box) for box in drawn.boxes.tolist())
     (temporary / "groundtruth.txt").write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
-    temporary.rename(folder / _name(index))
+    temporary.rename(folder / name)
 
 
 def frames(index: int, seed: int) -> int:
     """The video's length in frames."""
     return _form(index, seed)[1]
-
-
-def _name(index: int) -> str:
-    return f"{PREFIX}{index + 1:06d}"
 
 
 def _form(index: int, seed: int) -> tuple[tuple[int, int], int]:
