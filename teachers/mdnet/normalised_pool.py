@@ -82,28 +82,45 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
 
 @compiled
+def _normalise(x: NDArray[np.float32], normal: NDArray[np.float32], n: int, channels: int) -> None:
+    """ReLU and normalisation of a row of pixels, channel by channel, (W C,)."""
+    half_alpha, one, zero = np.float32(ALPHA / 2), np.float32(1.0), np.float32(0.0)
+    # As if channel 0 had the last channel of the pixel before in front of it: one loop without an exception is
+    # vectorised. Each pixel's first is put right after it.
+    for c in range(1, n):
+        v = x[c] if x[c] > zero else zero
+        before = x[c - 1] if x[c - 1] > zero else zero
+        root = math.sqrt(one + half_alpha * (v * v + before * before))
+        normal[c] = v / (root * math.sqrt(root))
+    for c in range(0, n, channels):
+        v = x[c] if x[c] > zero else zero
+        root = math.sqrt(one + half_alpha * (v * v))
+        normal[c] = v / (root * math.sqrt(root))
+
+
+@compiled
+def _largest(
+    a: NDArray[np.float32], b: NDArray[np.float32], c: NDArray[np.float32], out: NDArray[np.float32], n: int
+) -> None:
+    """The largest of three numbers, n times."""
+    for k in range(n):
+        v = b[k] if b[k] > a[k] else a[k]
+        out[k] = c[k] if c[k] > v else v
+
+
+@compiled
 def _normalise_and_pool(x: NDArray[np.float32], pooled: NDArray[np.float32]) -> None:
     """The arithmetic of `normalised_pool` on (N, H, W, C)."""
-    count, height, width, channels = x.shape
-    half_alpha, one, zero = np.float32(ALPHA / 2), np.float32(1.0), np.float32(0.0)
-    rectified = np.zeros(channels + 1, np.float32)  # element 0 is the channel before the first
-    normal = np.empty((height, width, channels), np.float32)
+    count, _, width, channels = x.shape
+    rows = np.empty((3, width * channels), np.float32)
+    tallest = np.empty(width * channels, np.float32)
     for n in range(count):
-        for i in range(height):
-            for j in range(width):
-                for c in range(channels):
-                    v = x[n, i, j, c]
-                    rectified[c + 1] = v if v > zero else zero
-                for c in range(channels):
-                    v, before = rectified[c + 1], rectified[c]
-                    root = math.sqrt(one + half_alpha * (v * v + before * before))
-                    normal[i, j, c] = v / (root * math.sqrt(root))
         for i in range(pooled.shape[1]):
+            # A row that two rows of the result see is normalised once.
+            for line in range(2 * i + (i > 0), 2 * i + 3):
+                _normalise(x[n, line].reshape(-1), rows[line % 3], width * channels, channels)
+            _largest(rows[0], rows[1], rows[2], tallest, width * channels)
             for j in range(pooled.shape[2]):
-                for c in range(channels):
-                    pooled[n, i, j, c] = normal[2 * i, 2 * j, c]
-                for di in range(3):
-                    for dj in range(3):
-                        for c in range(channels):
-                            v, best = normal[2 * i + di, 2 * j + dj, c], pooled[n, i, j, c]
-                            pooled[n, i, j, c] = v if v > best else best
+                first = 2 * j * channels
+                second, third = first + channels, first + 2 * channels
+                _largest(tallest[first:], tallest[second:], tallest[third:], pooled[n, i, j], channels)
