@@ -115,9 +115,10 @@ def _correlate(
         for k in range(values.size):
             values[k] = weight * (added[k] + sign * values[k])
         for kx in range(n_small // 2 + 1):
-            small[part, kx * n_small : kx * n_small + n_small] = values[
-                kx * n + offset : kx * n + offset + n_small
-            ]
+            # Number by number: the assignment of an array would have numba compile messages about shapes for 2 s.
+            source, target = values[kx * n + offset :], small[part, kx * n_small :]
+            for k in range(n_small):
+                target[k] = source[k]
     begin = 0
     for block in range(2):
         p, q = (large[0], large[1]) if block == 0 else (small[0], small[1])

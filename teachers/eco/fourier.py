@@ -135,8 +135,10 @@ def _forward(maps: Floats, cos: Floats, sin: Floats, interpolation: Floats, out:
                 total[y] = one[y] + other[y]
                 difference[y] = one[y] - other[y]
         for kx in range(m + 1):
-            middle_r, middle_i = middle[0], middle[1]
-            middle_r[:] = maps[c, 0]
+            middle_r, middle_i, first = middle[0], middle[1], maps[c, 0]
+            # Number by number: the assignment of an array would have numba compile messages about shapes for 2 s.
+            for y in range(n):
+                middle_r[y] = first[y]
             middle_i[:] = zero
             for x in range(1, m + 1):
                 p, q, total, difference = cos[x, m + kx], sin[x, m + kx], even[x], odd[x]

@@ -103,7 +103,9 @@ def _add(
             source = series[channel, part]
             sign = np.float32(1) if part == 0 else np.float32(-1)
             for kx in range(m + 1):
-                wide[2 * b + kx, 2 * a : 2 * a + n] = source[kx * n : kx * n + n]
+                # Number by number: the assignment of an array would have numba compile messages about shapes for 2 s.
+                for k in range(n):
+                    wide[2 * b + kx, 2 * a + k] = source[kx * n + k]
             for kx in range(1, min(2 * b, m) + 1 if whole else 1):
                 for k in range(n):
                     wide[2 * b - kx, 2 * a + k] = sign * source[kx * n + n - 1 - k]

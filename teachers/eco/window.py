@@ -34,7 +34,9 @@ def cut(image: Levels, first: tuple[int, int], corner: tuple[int, int], step: in
     for row in range(rows):
         at = min(max(corner[0] + row, 0), height - 1)
         if at == previous:
-            out[row] = out[row - 1]
+            for column in range(columns):
+                for c in range(channels):
+                    out[row, column, c] = out[row - 1, column, c]
             continue
         previous = at
         source, target = image[first[0] + at * step], out[row]
@@ -43,7 +45,11 @@ def cut(image: Levels, first: tuple[int, int], corner: tuple[int, int], step: in
             for c in range(channels):
                 target[column, c] = source[x, c + shown]
         if step == 1 and channels == image.shape[2]:
-            target[begin:end] = source[first[1] + corner[1] + begin : first[1] + corner[1] + end]
+            # Number by number: the assignment of an array would have numba compile messages about shapes for 2 s.
+            x = first[1] + corner[1]
+            for column in range(begin, end):
+                for c in range(channels):
+                    target[column, c] = source[x + column, c]
         else:
             x = first[1] + (corner[1] + begin) * step
             if channels == 1:

@@ -225,8 +225,10 @@ def normalise(
     for row in range(1, rows):
         norms[row, 0] = norms[row, 1]
         norms[row, columns] = norms[row, columns - 1]
-    norms[0] = norms[1]
-    norms[rows] = norms[rows - 1]
+    # Number by number: the assignment of an array would have numba compile messages about shapes for 2 s.
+    for x in range(columns + 1):
+        norms[0, x] = norms[1, x]
+        norms[rows, x] = norms[rows - 1, x]
     for row in range(rows):
         # The channels' order is the published one: the block below right of the cell first.
         below_right, above_right = norms[row + 1, 1:], norms[row, 1:]

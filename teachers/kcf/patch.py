@@ -11,6 +11,17 @@ Levels = NDArray[np.uint8]
 
 
 @compiled
+def _repeat_borders(out: Levels, first: int, last: int) -> None:
+    """Fill the rows before the first and after the last with these."""
+    # Number by number: the assignment of an array would have numba compile messages about shapes for 2 s.
+    for row in range(len(out)):
+        if row < first or row > last:
+            source = out[first if row < first else last]
+            for x in range(out.shape[1]):
+                out[row, x] = source[x]
+
+
+@compiled
 def grey_window(image: Levels, top: int, left: int, out: Levels) -> None:
     """Fill `out` with the grey levels of a window of the image; outside the image its border is replicated.
 
@@ -40,10 +51,7 @@ def grey_window(image: Levels, top: int, left: int, out: Levels) -> None:
             inside[x] = (3735 * blue + 19235 * green + 9798 * red + 16384) >> 15
         target[:first] = inside[0]
         target[last:] = inside[-1]
-    for row in range(upper):
-        out[row] = out[upper]
-    for row in range(lower, rows):
-        out[row] = out[lower - 1]
+    _repeat_borders(out, upper, lower - 1)
 
 
 @compiled
@@ -89,10 +97,7 @@ def halve(
             target[x] = min(max(int(inner + outer + 128) >> 8, 0), 255)
         target[:first_column] = target[first_column]
         target[last_column + 1 :] = target[last_column]
-    for row in range(first_row):
-        out[row] = out[first_row]
-    for row in range(last_row + 1, rows):
-        out[row] = out[last_row]
+    _repeat_borders(out, first_row, last_row)
 
 
 class Window:

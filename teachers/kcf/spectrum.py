@@ -159,7 +159,9 @@ def _transform_columns(
                 for i in range(64):
                     cosines[k, i] = first[i] + middle[i] * sign
             else:
-                cosines[k, :] = first
+                # Number by number: the assignment of an array would have numba compile messages about shapes for 2 s.
+                for i in range(64):
+                    cosines[k, i] = first[i]
             sines[k, :] = _ZERO
         _accumulate(cosine, even, cosines)
         _accumulate(sine, odd, sines)
@@ -200,7 +202,8 @@ def _transform_rows(
                     for i in range(32):
                         target[i] = source[i] + source[16 * m + i] * sign
                 else:
-                    target[:] = source[:32]
+                    for i in range(32):
+                        target[i] = source[i]
         sines[:outputs] = _ZERO
         _accumulate(cosine, even, cosines)
         _accumulate(sine, odd, sines)
