@@ -75,7 +75,7 @@ def halve(
         middle: uint8 (2 C + 6,): scratch.
         out: uint8 (R, C); overwritten.
     """
-    rows, columns = out.shape
+    columns = out.shape[1]
     for row in range(first_row, last_row + 1):
         a, b, c, d = grey[2 * row], grey[2 * row + 1], grey[2 * row + 2], grey[2 * row + 3]
         e, f, g, h = grey[2 * row + 4], grey[2 * row + 5], grey[2 * row + 6], grey[2 * row + 7]
