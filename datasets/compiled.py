@@ -10,6 +10,7 @@ of a function's own file only, so a compiled function never calls one of another
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Literal, TypeVar, cast
 
 import numba
@@ -30,12 +31,24 @@ def compiled_like_python(function: Kernel) -> Kernel:
     return _compiled(function, "python")
 
 
+@lru_cache
+def compiled_for_c(function: Callable[..., None], signature: Any) -> Any:  # noqa: ANN401 - numba has no types
+    """Give a function of C's, at its `.address`, of a signature in numba's types; the first call compiles."""
+    return _kept(lambda **options: numba.cfunc(signature, error_model="numpy", **options)(function))
+
+
 def _compiled(function: Kernel, error_model: Literal["numpy", "python"]) -> Kernel:
-    options: dict[str, Any] = {"nogil": True, "error_model": error_model}
+    return cast(
+        "Kernel",
+        _kept(lambda **options: numba.njit(nogil=True, error_model=error_model, **options)(function)),
+    )
+
+
+def _kept(compile_with: Callable[..., Any]) -> Any:  # noqa: ANN401 - numba has no types
     try:
-        return cast("Kernel", numba.njit(cache=True, **options)(function))
+        return compile_with(cache=True)
     except RuntimeError as error:
         # Neither the module's folder nor the user's cache can be written to.
         if "cannot cache" not in str(error):
             raise
-        return cast("Kernel", numba.njit(**options)(function))
+        return compile_with()

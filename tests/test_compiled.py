@@ -10,11 +10,16 @@ from conftest import REPOSITORY
 from datasets.compiled import compiled, compiled_like_python
 
 NOWHERE = """
+import ctypes
+
+import numba
 import numpy as np
+from numba import types
 from numba.core.caching import CacheImpl
 
 CacheImpl._locator_classes = []
 
+from datasets.compiled import compiled_for_c
 from datasets.row_kernel import parse
 from datasets.transfer.resample import reduce
 from teachers.kcf.correlation import blend
@@ -26,6 +31,16 @@ assert (reduce(np.full((6, 8, 3), 7, np.uint8), (4, 3)) == 7).all()
 model = np.zeros((2, 3), np.float32)
 blend(np.ones_like(model), np.float32(1), model)
 assert (model == 1).all()
+
+
+def seven(given):
+    numba.carray(given, 1)[0] = 7
+
+
+number = np.zeros(1, np.int64)
+function = compiled_for_c(seven, types.void(types.CPointer(types.int64)))
+ctypes.CFUNCTYPE(None, ctypes.c_void_p)(function.address)(number.ctypes.data)
+assert number[0] == 7
 assert not parse.stats.cache_path and not blend.stats.cache_path
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the field's own name for it
 from torch import Tensor, nn
 
-from trainer import winograd
+from trainer import team, winograd
 from trainer.backbones import ResNet18
 from trainer.winograd import Convolution, convolve, suits
 
@@ -74,6 +75,30 @@ def test_what_was_worked_on_before_leaves_no_trace():
     assert bool(spoiled.isnan().all())
     found = torch.autograd.grad(convolve(x, weight), (x, weight), gradient)
     assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_threads_that_share_the_transforms_give_the_same_bits(shape, monkeypatch):
+    x, weight, gradient = inputs(*shape)
+
+    def found() -> list[Tensor]:
+        y = convolve(x, weight)
+        return [y, *torch.autograd.grad(y, (x, weight), gradient)]
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        together = found()
+        monkeypatch.setattr(team, "_parallel", None)
+        alone = found()
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(a, b) for a, b in zip(together, alone, strict=True))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="PyTorch's OpenMP is GNU's on Linux alone")
+def test_pytorchs_threads_are_found():
+    assert team._parallel is not None
 
 
 def test_learning_goes_on_after_inference(monkeypatch):

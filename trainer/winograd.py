@@ -16,7 +16,15 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from trainer import winograd_kernels as kernels
+from trainer.winograd_kernels import (
+    FILTERS_IN,
+    FILTERS_OUT,
+    INPUTS_IN,
+    INPUTS_OUT,
+    OUTPUTS_IN,
+    OUTPUTS_OUT,
+    transform,
+)
 
 FEWEST_TILES = 32
 """With fewer the filters' way into the domain costs more than the products save."""
@@ -96,9 +104,9 @@ class _Convolve(torch.autograd.Function):
         u = _spread(filters)
         for some in _parts(images, filters):
             v, m = _domain("v", images[some]), _domain("m", y[some])
-            kernels.spread_inputs(images[some].numpy(), v.numpy())
+            transform(INPUTS_IN, images[some], v)
             torch.bmm(v, u.permute(1, 2, 0), out=m)
-            kernels.gather_outputs(m.numpy(), y[some].numpy())
+            transform(OUTPUTS_OUT, y[some], m)
         return result
 
     @staticmethod
@@ -114,16 +122,16 @@ class _Convolve(torch.autograd.Function):
         du = _room("du", 36, len(filters), filters.shape[3])
         for some in _parts(images, filters):
             v, m = _domain("v", images[some]), _domain("m", gradients[some])
-            kernels.spread_outputs(gradients[some].numpy(), m.numpy())
+            transform(OUTPUTS_IN, gradients[some], m)
             if of_filters is not None:
-                kernels.spread_inputs(images[some].numpy(), v.numpy())
+                transform(INPUTS_IN, images[some], v)
                 # What `du` held before counts for nothing with the first part, not even if it was no number.
                 torch.baddbmm(du, m.transpose(1, 2), v, beta=float(some.start > 0), out=du)
             if of_images is not None and u is not None:
                 torch.bmm(m, u.transpose(0, 1), out=v)
-                kernels.gather_inputs(v.numpy(), of_images[some].numpy())
+                transform(INPUTS_OUT, of_images[some], v)
         if of_filters is not None:
-            kernels.gather_filters(du.numpy(), of_filters.numpy())
+            transform(FILTERS_OUT, of_filters, du)
         images_first, filters_first = (
             None if t is None else t.permute(0, 3, 1, 2) for t in (of_images, of_filters)
         )
@@ -145,7 +153,7 @@ def _parts(images: Tensor, filters: Tensor) -> list[slice]:
 
 def _spread(filters: Tensor) -> Tensor:
     u = _room("u", len(filters), 36, filters.shape[3])
-    kernels.spread_filters(filters.numpy(), u.numpy())
+    transform(FILTERS_IN, filters, u)
     return u
 
 

@@ -7,15 +7,24 @@ does a filter, and there the convolution is a product (Lavin and Gray, CVPR 2016
 
 `spread_...` goes into the domain, `gather_...` comes back; the gradients take the same matrices transposed. Images
 are (N, H, W, C), H and W multiples of 4, and 0 beyond their border. In the domain they are (36, T, C), T = N H W / 16
-tiles, image by image and row by row. All arrays are float32 and contiguous.
+tiles, image by image and row by row. All tensors are float32, contiguous, and on the CPU. Images, and filters, are
+shared out among PyTorch's threads; what comes out does not depend on how many these are.
 """
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, no_type_check
 
-from datasets.compiled import compiled
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+from torch import Tensor
+
+from datasets.compiled import compiled, compiled_for_c
+from trainer import team
 
 Array = NDArray[np.float32]
 
@@ -140,14 +149,14 @@ def _add(source: Array, target: Array, n: int) -> None:  # pragma: no cover - co
 
 
 @compiled
-def spread_inputs(x: Array, v: Array) -> None:  # pragma: no cover - compiled
-    """B^T x B of each tile's inputs: images (N, H, W, C) to v (36, T, C)."""
+def _spread_inputs(x: Array, v: Array, n: int) -> None:  # pragma: no cover - compiled
+    """B^T x B of each tile's inputs of image n: images (N, H, W, C) to v (36, T, C)."""
     _, height, width, channels = x.shape
-    across, down = width // 4, height // 4
+    across, tiles = width // 4, height * width // 16
     seen = np.empty(36 * LANES, np.float32)
     half = np.empty(36 * LANES, np.float32)
-    for tile in range(v.shape[1]):
-        n, place = divmod(tile, down * across)
+    for place in range(tiles):
+        tile = n * tiles + place
         top, left = place // across * 4 - 1, place % across * 4 - 1
         for c in range(0, channels, LANES):
             lanes = min(LANES, channels - c)
@@ -167,15 +176,15 @@ def spread_inputs(x: Array, v: Array) -> None:  # pragma: no cover - compiled
 
 
 @compiled
-def gather_inputs(v: Array, x: Array) -> None:  # pragma: no cover - compiled
-    """The transpose of `spread_inputs`, for gradients: v (36, T, C) to images (N, H, W, C)."""
+def _gather_inputs(v: Array, x: Array, n: int) -> None:  # pragma: no cover - compiled
+    """The transpose of `_spread_inputs`, for gradients: v (36, T, C) to image n of (N, H, W, C)."""
     _, height, width, channels = x.shape
-    across, down = width // 4, height // 4
+    across, tiles = width // 4, height * width // 16
     seen = np.empty(36 * LANES, np.float32)
     half = np.empty(36 * LANES, np.float32)
-    x[:] = np.float32(0)
-    for tile in range(v.shape[1]):
-        n, place = divmod(tile, down * across)
+    x[n] = np.float32(0)
+    for place in range(tiles):
+        tile = n * tiles + place
         top, left = place // across * 4 - 1, place % across * 4 - 1
         for c in range(0, channels, LANES):
             lanes = min(LANES, channels - c)
@@ -191,14 +200,14 @@ def gather_inputs(v: Array, x: Array) -> None:  # pragma: no cover - compiled
 
 
 @compiled
-def gather_outputs(m: Array, y: Array) -> None:  # pragma: no cover - compiled
-    """A^T m A of each tile: m (36, T, C) to images (N, H, W, C)."""
+def _gather_outputs(m: Array, y: Array, n: int) -> None:  # pragma: no cover - compiled
+    """A^T m A of each tile of image n: m (36, T, C) to images (N, H, W, C)."""
     _, height, width, channels = y.shape
-    across, down = width // 4, height // 4
+    across, tiles = width // 4, height * width // 16
     seen = np.empty(36 * LANES, np.float32)
     half = np.empty(24 * LANES, np.float32)
-    for tile in range(m.shape[1]):
-        n, place = divmod(tile, down * across)
+    for place in range(tiles):
+        tile = n * tiles + place
         top, left = place // across * 4, place % across * 4
         for c in range(0, channels, LANES):
             lanes = min(LANES, channels - c)
@@ -212,14 +221,14 @@ def gather_outputs(m: Array, y: Array) -> None:  # pragma: no cover - compiled
 
 
 @compiled
-def spread_outputs(y: Array, m: Array) -> None:  # pragma: no cover - compiled
-    """The transpose of `gather_outputs`, for gradients: images (N, H, W, C) to m (36, T, C)."""
+def _spread_outputs(y: Array, m: Array, n: int) -> None:  # pragma: no cover - compiled
+    """The transpose of `_gather_outputs`, for gradients: image n of (N, H, W, C) to m (36, T, C)."""
     _, height, width, channels = y.shape
-    across, down = width // 4, height // 4
+    across, tiles = width // 4, height * width // 16
     seen = np.empty(36 * LANES, np.float32)
     half = np.empty(24 * LANES, np.float32)
-    for tile in range(m.shape[1]):
-        n, place = divmod(tile, down * across)
+    for place in range(tiles):
+        tile = n * tiles + place
         top, left = place // across * 4, place % across * 4
         for c in range(0, channels, LANES):
             lanes = min(LANES, channels - c)
@@ -234,35 +243,88 @@ def spread_outputs(y: Array, m: Array) -> None:  # pragma: no cover - compiled
 
 
 @compiled
-def spread_filters(w: Array, u: Array) -> None:  # pragma: no cover - compiled
-    """G w G^T: filters (K, 3, 3, C) to u (K, 36, C), an order that is written at once where there are many."""
+def _spread_filters(w: Array, u: Array, k: int) -> None:  # pragma: no cover - compiled
+    """G w G^T of filter k: filters (K, 3, 3, C) to u (K, 36, C), an order that is written at once where C is large."""
     seen = np.empty(36 * LANES, np.float32)
     half = np.empty(18 * LANES, np.float32)
-    for k in range(len(w)):
-        for c in range(0, w.shape[3], LANES):
-            lanes = min(LANES, w.shape[3] - c)
-            for i in range(3):
-                for j in range(3):
-                    _copy(w[k, i, j, c : c + lanes], seen[(3 * i + j) * LANES :], lanes)
-            _g(seen, half, 3 * LANES)
-            for i in range(6):
-                _g(half[3 * i * LANES :], seen[6 * i * LANES :], LANES)
-            for p in range(36):
-                _copy(seen[p * LANES :], u[k, p, c : c + lanes], lanes)
+    for c in range(0, w.shape[3], LANES):
+        lanes = min(LANES, w.shape[3] - c)
+        for i in range(3):
+            for j in range(3):
+                _copy(w[k, i, j, c : c + lanes], seen[(3 * i + j) * LANES :], lanes)
+        _g(seen, half, 3 * LANES)
+        for i in range(6):
+            _g(half[3 * i * LANES :], seen[6 * i * LANES :], LANES)
+        for p in range(36):
+            _copy(seen[p * LANES :], u[k, p, c : c + lanes], lanes)
 
 
 @compiled
-def gather_filters(du: Array, w: Array) -> None:  # pragma: no cover - compiled
-    """The transpose of `spread_filters`, for gradients: du (36, K, C) to filters (K, 3, 3, C)."""
+def _gather_filters(du: Array, w: Array, k: int) -> None:  # pragma: no cover - compiled
+    """The transpose of `_spread_filters`, for gradients: du (36, K, C) to filter k of (K, 3, 3, C)."""
     seen = np.empty(36 * LANES, np.float32)
     half = np.empty(18 * LANES, np.float32)
-    for k in range(len(w)):
-        for c in range(0, w.shape[3], LANES):
-            lanes = min(LANES, w.shape[3] - c)
-            for p in range(36):
-                _copy(du[p, k, c : c + lanes], seen[p * LANES :], lanes)
-            _gt(seen, half, 6 * LANES)
-            for i in range(3):
-                _gt(half[6 * i * LANES :], seen, LANES)
-                for j in range(3):
-                    _copy(seen[j * LANES :], w[k, i, j, c : c + lanes], lanes)
+    for c in range(0, w.shape[3], LANES):
+        lanes = min(LANES, w.shape[3] - c)
+        for p in range(36):
+            _copy(du[p, k, c : c + lanes], seen[p * LANES :], lanes)
+        _gt(seen, half, 6 * LANES)
+        for i in range(3):
+            _gt(half[6 * i * LANES :], seen, LANES)
+            for j in range(3):
+                _copy(seen[j * LANES :], w[k, i, j, c : c + lanes], lanes)
+
+
+INPUTS_IN, INPUTS_OUT, OUTPUTS_IN, OUTPUTS_OUT, FILTERS_IN, FILTERS_OUT = range(6)
+"""What `transform` can do: into the domain and back."""
+
+
+_SIGNATURE = types.void(types.CPointer(types.voidptr))  # type: ignore[no-untyped-call]  # numba's own
+
+
+@intrinsic
+def _next(typing: Any, counter: Any) -> Any:  # noqa: ANN401 - numba's own
+    """The int64 at an address, which is one more afterwards: each thread gets another."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
+        number = ir.IntType(64)
+        place = builder.bitcast(arguments[0], number.as_pointer())
+        return builder.atomic_rmw("add", place, number(1), "monotonic")
+
+    return types.int64(types.voidptr), code
+
+
+@no_type_check  # its types are those of C
+def _transform(given: Any) -> None:  # noqa: ANN401  # pragma: no cover - compiled
+    """One image or filter after the other, until the threads have taken all of them."""
+    _, kind, count, height, width, channels = numba.carray(given[2], 6, np.int64)
+    near = numba.carray(given[0], (count, height, width, channels), np.float32)
+    tiles = numba.carray(given[1], (36, count * height * width // 16, channels), np.float32)
+    filters_in = numba.carray(given[1], (count, 36, channels), np.float32)
+    filters_out = numba.carray(given[1], (36, count, channels), np.float32)
+    n = _next(given[2])
+    while n < count:
+        if kind == INPUTS_IN:
+            _spread_inputs(near, tiles, n)
+        elif kind == INPUTS_OUT:
+            _gather_inputs(tiles, near, n)
+        elif kind == OUTPUTS_IN:
+            _spread_outputs(near, tiles, n)
+        elif kind == OUTPUTS_OUT:
+            _gather_outputs(tiles, near, n)
+        elif kind == FILTERS_IN:
+            _spread_filters(near, filters_in, n)
+        else:
+            _gather_filters(filters_out, near, n)
+        n = _next(given[2])
+
+
+def transform(kind: int, near: Tensor, domain: Tensor) -> None:
+    """Bring images (N, H, W, C) or filters (K, 3, 3, C) into the domain or back, as `kind` says.
+
+    Args:
+        kind: One of the six above; `..._IN` overwrites `domain`, `..._OUT` the other.
+        near: Images, or filters.
+        domain: (36, T, C); of filters (K, 36, C) on their way in, (36, K, C) back.
+    """
+    team.share(compiled_for_c(_transform, _SIGNATURE).address, (near, domain), (kind, *near.shape))
