@@ -71,9 +71,9 @@ class BasicBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, inputs, h, w) to (N, outputs, h / stride, w / stride)."""
-        y = torch.relu(self.bn1(self.conv1(x)))
+        y = torch.relu_(self.bn1(self.conv1(x)))
         y = self.bn2(self.conv2(y))
-        return torch.relu(y + (x if self.downsample is None else self.downsample(x)))
+        return torch.relu_(y.add_(x if self.downsample is None else self.downsample(x)))
 
 
 class ResNet18(Branch):
@@ -98,7 +98,7 @@ class ResNet18(Branch):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, S, S) to (N, 512, S / 32, S / 32)."""
-        x = self.maxpool(torch.relu(self.bn1(self.conv1(x))))
+        x = self.maxpool(torch.relu_(self.bn1(self.conv1(x))))
         x = self.layer1(x)
         x = self.layer2(x)
         x = self.layer3(x)
@@ -128,7 +128,7 @@ class Plain(Branch):
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, S, S) to (N, channels, S / 32, S / 32)."""
         for layer in (self.conv1, self.conv2, self.conv3, self.conv4):
-            x = torch.relu(layer(x))
+            x = torch.relu_(layer(x))
         return x
 
 

@@ -76,10 +76,10 @@ class Matching(nn.Module):
 
     def pair(self, previous: Tensor, current: Tensor) -> Tensor:
         """Crops (B, 3, S, S) each to (B, outputs)."""
-        features = torch.relu(self.conv2(torch.relu(self.conv1(torch.cat([previous, current])))))
+        features = torch.relu_(self.conv2(torch.relu_(self.conv1(torch.cat([previous, current])))))
         described = F.normalize(self.describe(features), dim=1)
         assert isinstance(self.around, Tensor)
         before, now = described.chunk(2)
         matches = correlation(before, now, self.around)
-        x = torch.relu(self.conv3(torch.cat([matches, *features.chunk(2)], dim=1)))
-        return torch.relu(self.conv4(x)).flatten(1)
+        x = torch.relu_(self.conv3(torch.cat([matches, *features.chunk(2)], dim=1)))
+        return torch.relu_(self.conv4(x)).flatten(1)
