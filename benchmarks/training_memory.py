@@ -31,6 +31,7 @@ from datasets.transfer.writer import FramesWriter, write_set
 from datasets.video import Video, absence
 from trainer.learner import Learner
 from trainer.options import LogOptions, MachineOptions, OptimiserOptions, TrainOptions, ValidationOptions
+from trainer.pages import keep_pages
 from trainer.student import StudentOptions
 from trainer.train import train
 
@@ -71,6 +72,7 @@ class Benchmark:
         most = int(self.limit * 1e9)
         resource.setrlimit(resource.RLIMIT_DATA, (most, most))
         torch.set_num_threads(self.threads)
+        keep_pages()
         options = TrainOptions(
             recipe="tras-no-curr",
             imagenet="none",

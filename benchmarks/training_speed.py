@@ -44,6 +44,7 @@ from trainer.first_student import first_student
 from trainer.interactions import Interactions
 from trainer.learner import Learner
 from trainer.options import MachineOptions, OptimiserOptions, TrainOptions
+from trainer.pages import keep_pages
 from trainer.processes import join
 from trainer.student import StudentOptions
 from trainer.windows import open_windows
@@ -158,6 +159,7 @@ def _row(*cells: object) -> None:
 
 def together(data: Path, options: TrainOptions, updates: int, warm_up: int, shares: bool) -> dict[str, float]:
     """Our learner; rates, or the shares of its time."""
+    keep_pages()
     processes = join(options.machine.device)
     device = processes.device
     with ExitStack() as stack:

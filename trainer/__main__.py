@@ -15,6 +15,7 @@ import tyro
 
 from datasets.command_line import run_only_command
 from trainer.options import TrainOptions
+from trainer.pages import keep_pages
 from trainer.train import train
 
 
@@ -51,6 +52,7 @@ class Train:
 
     def run(self) -> int:
         """Train; 0, or 130 where Ctrl-C ended the run before its last update."""
+        keep_pages()
         # The command line itself, because its values do not tell a default that was asked for from one that was not.
         outcome = train(self.data, self.out, self.options, self.resume, _named(sys.argv[1:]))
         if self.json and os.environ.get("RANK", "0") == "0":  # torchrun's other processes say the same
