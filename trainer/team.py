@@ -17,7 +17,7 @@ _parallel = getattr(ctypes.CDLL(torch._C.__file__), "GOMP_parallel", None)
 """void GOMP_parallel(void (*function)(void *), void *data, unsigned threads, unsigned flags), found where PyTorch's own
 libraries find it."""
 
-_Function = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+_FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 
 def share(function: int, tensors: tuple[Tensor, ...], numbers: tuple[int, ...]) -> None:
@@ -33,7 +33,7 @@ def share(function: int, tensors: tuple[Tensor, ...], numbers: tuple[int, ...]) 
     given = np.array([*(t.data_ptr() for t in tensors), work.ctypes.data], np.uintp)
     threads = torch.get_num_threads()
     if _parallel is None or threads == 1:
-        _Function(function)(given.ctypes.data)
+        _FUNCTION(function)(given.ctypes.data)
     else:
         _parallel(
             ctypes.c_void_p(function),

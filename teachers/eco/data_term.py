@@ -115,7 +115,7 @@ def _correlate(
         for k in range(values.size):
             values[k] = weight * (added[k] + sign * values[k])
         for kx in range(n_small // 2 + 1):
-            # Number by number: the assignment of an array would have numba compile messages about shapes for 2 s.
+            # Number by number: see `datasets.compiled`.
             source, target = values[kx * n + offset :], small[part, kx * n_small :]
             for k in range(n_small):
                 target[k] = source[k]

@@ -136,7 +136,7 @@ def _forward(maps: Floats, cos: Floats, sin: Floats, interpolation: Floats, out:
                 difference[y] = one[y] - other[y]
         for kx in range(m + 1):
             middle_r, middle_i, first = middle[0], middle[1], maps[c, 0]
-            # Number by number: the assignment of an array would have numba compile messages about shapes for 2 s.
+            # Number by number: see `datasets.compiled`.
             for y in range(n):
                 middle_r[y] = first[y]
             middle_i[:] = zero

@@ -103,7 +103,7 @@ def _add(
             source = series[channel, part]
             sign = np.float32(1) if part == 0 else np.float32(-1)
             for kx in range(m + 1):
-                # Number by number: the assignment of an array would have numba compile messages about shapes for 2 s.
+                # Number by number: see `datasets.compiled`.
                 for k in range(n):
                     wide[2 * b + kx, 2 * a + k] = source[kx * n + k]
             for kx in range(1, min(2 * b, m) + 1 if whole else 1):

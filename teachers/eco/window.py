@@ -45,7 +45,7 @@ def cut(image: Levels, first: tuple[int, int], corner: tuple[int, int], step: in
             for c in range(channels):
                 target[column, c] = source[x, c + shown]
         if step == 1 and channels == image.shape[2]:
-            # Number by number: the assignment of an array would have numba compile messages about shapes for 2 s.
+            # Number by number: see `datasets.compiled`.
             x = first[1] + corner[1]
             for column in range(begin, end):
                 for c in range(channels):

@@ -225,7 +225,7 @@ def normalise(
     for row in range(1, rows):
         norms[row, 0] = norms[row, 1]
         norms[row, columns] = norms[row, columns - 1]
-    # Number by number: the assignment of an array would have numba compile messages about shapes for 2 s.
+    # Number by number: see `datasets.compiled`.
     for x in range(columns + 1):
         norms[0, x] = norms[1, x]
         norms[rows, x] = norms[rows - 1, x]

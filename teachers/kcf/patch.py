@@ -13,7 +13,7 @@ Levels = NDArray[np.uint8]
 @compiled
 def _repeat_borders(out: Levels, first: int, last: int) -> None:
     """Fill the rows before the first and after the last with these."""
-    # Number by number: the assignment of an array would have numba compile messages about shapes for 2 s.
+    # Number by number: see `datasets.compiled`.
     for row in range(len(out)):
         if row < first or row > last:
             source = out[first if row < first else last]

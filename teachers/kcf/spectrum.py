@@ -159,7 +159,7 @@ def _transform_columns(
                 for i in range(64):
                     cosines[k, i] = first[i] + middle[i] * sign
             else:
-                # Number by number: the assignment of an array would have numba compile messages about shapes for 2 s.
+                # Number by number: see `datasets.compiled`.
                 for i in range(64):
                     cosines[k, i] = first[i]
             sines[k, :] = _ZERO
