@@ -1,11 +1,11 @@
 """The one door to numba: plain functions on arrays become machine code.
 
-The code is kept on disk (beside the module, or in the user's cache folder where the installation is read-only), so only
-the first run on a machine compiles; where neither can be written to, as in a locked-down container, every process
+The code is kept on disk (beside the module, or in the user's cache folder where the installation is read-only), so
+only the first run on a machine compiles; where neither can be written to, as in a locked-down container, every process
 compiles anew. There is no parallel loop and no fast-math: a result depends neither on the number of threads nor on the
-width of the processor's vectors. Numba notices changes of a function's own file only, so a compiled function never calls
-one of another module. To copy, a loop over numbers is better than the assignment of an array to a part of another, whose
-message about shapes that do not fit takes 2 s to compile.
+width of the processor's vectors. Numba notices changes of a function's own file only, so a compiled function never
+calls one of another module. To copy, a loop over numbers is better than the assignment of an array to a part of
+another, whose message about shapes that do not fit takes 2 s to compile.
 """
 
 from __future__ import annotations
