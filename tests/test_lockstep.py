@@ -292,6 +292,16 @@ def test_without_memory_for_a_single_video_each_fails_and_says_so(videos, when):
     )
 
 
+def test_a_video_without_memory_even_alone_leaves_the_next_ones_their_slots(videos):
+    capacities = [16, 0]
+    lockstep = Lockstep(lambda slots: Hungry(slots, capacities.pop(), "started"), 4)
+    with pytest.raises(TeacherError, match="even alone"):
+        lockstep.track(videos[0])
+    assert lockstep.slots == 4
+    for trajectory, video in zip(together(lockstep, videos), videos, strict=True):
+        assert_same(trajectory, follow(Wandering(), video))
+
+
 def test_a_teacher_that_cannot_be_built_fails_all_and_is_tried_again(videos):
     attempts = []
 
