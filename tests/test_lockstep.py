@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -300,6 +301,34 @@ def test_a_video_without_memory_even_alone_leaves_the_next_ones_their_slots(vide
     assert lockstep.slots == 4
     for trajectory, video in zip(together(lockstep, videos), videos, strict=True):
         assert_same(trajectory, follow(Wandering(), video))
+
+
+def test_a_teacher_is_made_for_half_as_many_videos_until_it_can_be(videos):
+    asked = []
+
+    def make(slots):
+        asked.append(slots)
+        return Hungry(slots, 2, "made")
+
+    lockstep = Lockstep(make, 16)
+    assert_same(lockstep.track(videos[0]), follow(Wandering(), videos[0]))
+    assert asked == [16, 8, 4, 2]
+
+
+def test_a_former_teacher_is_gone_before_the_next_one_is_made(videos):
+    made = []
+
+    def make(slots):
+        assert all(former() is None for former in made)  # no memory of a device is held twice
+        teacher = Hungry(slots, 2, "stepped")
+        teacher.itself = teacher  # as networks with hooks have it, nothing but the collector ends it
+        made.append(weakref.ref(teacher))
+        return teacher
+
+    found = together(Lockstep(make, 4), videos)
+    for trajectory, video in zip(found, videos, strict=True):
+        assert_same(trajectory, follow(Wandering(), video))
+    assert len(made) > 1
 
 
 def test_a_teacher_that_cannot_be_built_fails_all_and_is_tried_again(videos):
