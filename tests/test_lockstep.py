@@ -346,6 +346,20 @@ def test_a_teacher_that_cannot_be_built_fails_all_and_is_tried_again(videos):
     assert_same(lockstep.track(videos[0]), follow(Wandering(), videos[0]))
 
 
+def test_with_a_teacher_that_cannot_be_built_all_that_wait_fail_at_once(videos):
+    attempts = []
+
+    def make(slots):
+        attempts.append(slots)
+        while len(lockstep._waiting) < len(videos) - 1:  # the first one has been taken
+            time.sleep(0.001)
+        raise DataError("weights.pth", "it is damaged", "Download it again")
+
+    lockstep = Lockstep(make, 2)
+    assert all(isinstance(error, DataError) for error in together(lockstep, videos))
+    assert attempts == [2]
+
+
 def siamrpn():
     torch.manual_seed(0)
     variant = VARIANTS["siamrpn_alex_dwxcorr"]
