@@ -2,6 +2,7 @@
 
 import ctypes
 import json
+import os
 import subprocess
 import sys
 
@@ -28,7 +29,7 @@ count.restype = Counts
 if sys.argv[1] == "keep":
     keep_pages()
 before = count()
-tensor = torch.ones(25_000_000)
+tensor = torch.ones(50_000_000)
 held = count()
 del tensor
 after = count()
@@ -44,12 +45,16 @@ print(json.dumps({
     sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="glibc's allocator, 2.33"
 )
 def test_what_is_freed_stays():
+    # dask leaves settings of its workers' allocator in the environment of the process that started them
+    own = ("MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD")
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(own)}
+
     def counted(how: str) -> dict[str, int]:
         command = [sys.executable, "-c", COUNTED, how]
-        found = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+        found = subprocess.run(command, cwd=REPOSITORY, env=plain, capture_output=True, text=True, check=True)
         return json.loads(found.stdout)
 
     kept, given_back = counted("keep"), counted("give back")
-    assert given_back["apart"] > 99e6  # 100 MB, mapped for this tensor alone, and unmapped with it
+    assert given_back["apart"] > 199e6  # 200 MB, mapped for this tensor alone, and unmapped with it
     assert kept["apart"] == 0
-    assert kept["kept"] == kept["in the heap"] > 50e6
+    assert kept["kept"] >= kept["in the heap"] > 100e6
