@@ -42,6 +42,7 @@ class Checkpoint:
         choose: With which other options of the teacher it is the default.
         address: Where it is downloaded from; None: by hand only.
         size: In bytes, where known.
+        least: Bytes that its network's numbers take, where `size` is not known.
         sha256, git_blob: Checksums, where known.
     """
 
@@ -55,6 +56,7 @@ class Checkpoint:
     choose: Mapping[str, object] = field(default_factory=dict)
     address: str | None = None
     size: int | None = None
+    least: int | None = None
     sha256: str | None = None
     git_blob: str | None = None
 

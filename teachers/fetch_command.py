@@ -44,7 +44,7 @@ class Fetch:
     to: Path | None = None
     """Another folder than the usual one (TEACHER_WEIGHTS, or the user's cache folder)."""
     list: bool = False
-    """Show which checkpoints there are, their licences, and which of them are there."""
+    """Show which checkpoints there are, their sizes and licences, and which of them are there."""
     json: bool = False
     """Print JSON to stdout."""
 
@@ -79,16 +79,23 @@ class Fetch:
             print(json.dumps(rows, indent=2))
             return
         table = Table(box=None, pad_edge=False, header_style="bold")
-        for title in ("name", "for", "there", "how"):
-            table.add_column(title, no_wrap=True)
-        table.add_column("licence")
+        for title in ("name", "for", "size", "state", "licence"):
+            table.add_column(title, no_wrap=title not in ("for", "licence"), overflow="fold")
         for c in chosen:
-            there = "yes" if c.path(self.to).is_file() else "no"
-            how = "fetch" if c.address else "by hand"
-            table.add_row(c.name, f"{c.teacher} {c.option}", there, how, c.licence)
+            state = "there" if c.path(self.to).is_file() else "fetch" if c.address else "by hand"
+            table.add_row(c.name, f"{c.teacher} {c.option}", _size(c), state, c.licence)
         console = Console()
+        if not console.is_terminal:
+            console.width = 200  # a line each, for grep
         console.print(table)
         console.print(f"in {self.to or folder()}", highlight=False, soft_wrap=True)
+
+
+def _size(checkpoint: Checkpoint) -> str:
+    """Its size in MB, or what it is at least."""
+    if checkpoint.size is not None:
+        return f"{checkpoint.size / 1e6:.1f} MB"
+    return "?" if checkpoint.least is None else f"over {checkpoint.least / 1e6:.0f} MB"
 
 
 def wanted(name: str) -> list[Checkpoint]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import resource
 import subprocess
 import sys
@@ -19,8 +20,11 @@ from datasets.errors import DataError
 from teachers import checkpoints, download, fetch_command, listing, registry
 from teachers.__main__ import COMMANDS
 from teachers.checkpoints import Checkpoint
+from teachers.eco.deep.network import TwoNetworks
 from teachers.fetch_command import fetch
+from teachers.mdnet.network import Network
 from teachers.options import TeacherConfigError
+from teachers.siamrpn.variants import VARIANTS
 
 CONTENT = bytes(range(256)) * 4096
 BLOCK = download._BLOCK
@@ -443,6 +447,20 @@ def test_every_entry_serves_an_option_that_there_is(tmp_path):
             assert any(option.startswith(f"{entry.option}:") for option in shown.options), entry.name
 
 
+def test_an_entry_says_how_large_its_file_is_or_at_least():
+    networks = {"mdnet": Network, "eco-deep": TwoNetworks}
+    for entry in checkpoints.known().values():
+        assert (entry.size is None) != (entry.least is None), entry.name
+        if entry.teacher == "siamrpn":
+            network = VARIANTS[entry.choose["variant"]].build()
+        elif entry.teacher in networks:
+            network = networks[entry.teacher]()
+        else:
+            continue  # of a checkout, or an ONNX file
+        numbers = network.state_dict().values()
+        assert entry.least == sum(n.numel() * n.element_size() for n in numbers), entry.name
+
+
 def test_a_list_that_is_broken_is_named(tmp_path):
     for text in ("[net", '[net]\nfile = "a"\n'):
         path = tmp_path / f"{len(text)}.toml"
@@ -456,4 +474,10 @@ def test_the_list_comes_with_the_package():
         [sys.executable, "-m", "teachers", "fetch", "--list"], cwd=REPOSITORY, capture_output=True, text=True
     )
     assert shown.returncode == 0, shown.stderr
-    assert "siamrpn_alex_dwxcorr" in shown.stdout
+    lines = {line.split()[0]: line for line in shown.stdout.splitlines()}
+    assert re.fullmatch(
+        r"siamrpn_alex_dwxcorr +siamrpn weights +over 25 MB +(fetch|there) +CC-BY-SA-3\.0",
+        lines["siamrpn_alex_dwxcorr"].strip(),
+    )
+    assert " 47.2 MB " in lines["dasiamrpn_onnx_kernel_r1"]
+    assert "by hand" in lines["dasiamrpn_vot"]
