@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -51,10 +52,11 @@ class Adapted:
         self._frame += 1
         seed_python(seed_of(self._task.name, self._frame))
         answer = self.tracker.update(self._seen(image))
-        if answer is None:  # NumPy would make a number of it
-            where = f"video {self._task.name}, frame {self._frame}"
-            raise TeacherError(f"{where}: the tracker returned None, not a box (x, y, w, h)")
-        return np.array(answer, dtype=np.float32)
+        with suppress(TypeError, ValueError), np.errstate(over="ignore"):
+            if answer is not None:  # NumPy would make a number of it
+                return np.array(answer, dtype=np.float32)
+        where = f"video {self._task.name}, frame {self._frame}"
+        raise TeacherError(f"{where}: the tracker returned {answer!r:.200}, not a box (x, y, w, h)")
 
     def _seen(self, image: Image | None) -> Any:  # noqa: ANN401 - a PIL image or an array
         if image is None:

@@ -73,6 +73,10 @@ class Checkpoint:
         found = path.stat().st_size
         if self.size is not None and found != self.size:
             raise DataError(path, f"it has {found} bytes, and {self.name} has {self.size}", _another(self))
+        if self.least is not None and found < self.least:
+            raise DataError(
+                path, f"it has {found} bytes, and {self.name} has more than {self.least}", _another(self)
+            )
         for kind, wanted in (("sha256", self.sha256), ("git_blob", self.git_blob)):
             if wanted is not None and (actual := _digest(path, kind)) != wanted:
                 raise DataError(

@@ -21,6 +21,8 @@ from datasets.errors import DataError
 
 _LOG = logging.getLogger(__name__)
 
+_COUNTERS = "num_batches_tracked"
+
 _SHOWN = 8
 """Keys that a message lists before it counts the rest."""
 
@@ -57,7 +59,19 @@ def load_state(path: Path | str, inside: Sequence[str] = ("state_dict",)) -> dic
     return _tensors(path, content)
 
 
-def fit(module: nn.Module, state: Mapping[str, Tensor], path: Path | str, whole: bool = False) -> None:
+def fits(module: nn.Module, state: Mapping[str, Tensor]) -> bool:
+    """Whether a checkpoint has exactly a network's tensors, counters of batch normalisation aside."""
+    own = {k: v.shape for k, v in module.state_dict().items() if not k.endswith(_COUNTERS)}
+    return own == {k: v.shape for k, v in state.items() if not k.endswith(_COUNTERS)}
+
+
+def fit(
+    module: nn.Module,
+    state: Mapping[str, Tensor],
+    path: Path | str,
+    whole: bool = False,
+    name: str | None = None,
+) -> None:
     """Give a network a checkpoint's values, all of them or none.
 
     Counters of batch normalisation (`num_batches_tracked`), which old checkpoints lack and inference never
@@ -69,13 +83,15 @@ def fit(module: nn.Module, state: Mapping[str, Tensor], path: Path | str, whole:
         state: What `load_state` returned.
         path: The file, for the message.
         whole: Refuse tensors that the network has no place for, which a larger network's checkpoint has.
+        name: What a user calls the network; None: its class.
 
     Raises:
         DataError: If a tensor is missing, has another shape or is not finite; the message names them, and the
             unexpected ones, which tell whose checkpoint it is.
     """
+    name = name or type(module).__name__
     own = module.state_dict()
-    missing = [k for k in own if k not in state and not k.endswith("num_batches_tracked")]
+    missing = [k for k in own if k not in state and not k.endswith(_COUNTERS)]
     unexpected = [k for k in state if k not in own]
     shapes = [
         f"{k} ({_shape(state[k])} instead of {_shape(v)})"
@@ -87,7 +103,7 @@ def fit(module: nn.Module, state: Mapping[str, Tensor], path: Path | str, whole:
         problem = "; ".join(f"{len(keys)} {what}: {_some(keys)}" for what, keys in found if keys)
         raise DataError(
             path,
-            f"this checkpoint does not fit {type(module).__name__} ({problem})",
+            f"this checkpoint does not fit {name} ({problem})",
             "It is another network's: name the checkpoint of this one, or the network of this checkpoint",
         )
     broken = [k for k in own if k in state and not bool(torch.isfinite(state[k]).all())]
@@ -98,7 +114,7 @@ def fit(module: nn.Module, state: Mapping[str, Tensor], path: Path | str, whole:
             "%s: %d tensors have no place in %s and are ignored: %s",
             path,
             len(unexpected),
-            type(module).__name__,
+            name,
             _some(unexpected),
         )
     module.load_state_dict({k: v for k, v in state.items() if k in own}, strict=False)

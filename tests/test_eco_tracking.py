@@ -6,8 +6,10 @@ import math
 from pathlib import Path
 
 import cv2
+import h5py
 import numpy as np
 import pytest
+import scipy.io
 from eco_samples import Floats, boxes_of, moving, texture
 from golden_sequence import sequence
 from numpy.typing import NDArray
@@ -244,7 +246,7 @@ def test_refuses_images_without_colour():
 
 @pytest.mark.parametrize("noise", [-0.1, math.nan, 2.0])
 def test_refuses_noise_without_meaning(noise: float):
-    with pytest.raises(ValueError, match="eco: noise is"):
+    with pytest.raises(TeacherConfigError, match="eco: noise = "):
         Eco(noise=noise)
 
 
@@ -268,6 +270,25 @@ def test_refuses_tables_that_are_none(tmp_path: Path, values: NDArray[np.float64
     np.save(path, values)
     with pytest.raises(DataError, match=problem):
         Eco(colour_names=path)
+
+
+def test_reads_tables_as_matlab_writes_them(tmp_path: Path):
+    values = np.random.default_rng(1).random((ENTRIES, 10))
+    scipy.io.savemat(tmp_path / "old.mat", {"CNnorm": values})
+    with h5py.File(tmp_path / "new.mat", "w", userblock_size=512) as file:
+        file["w2crs"] = values.T  # its columns follow each other
+    header = b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM"
+    with (tmp_path / "new.mat").open("r+b") as file:
+        file.write(header)
+    for name in ("old.mat", "new.mat"):
+        assert np.array_equal(read_table(tmp_path / name).values, values.astype(np.float32))
+
+
+def test_reads_the_published_tables(real_data: Path):
+    folder = real_data / "weights" / "colour_names"
+    for name in ("CNnorm.mat", "w2crs.mat"):
+        table = read_table(folder / name)
+        assert table.values.shape == (ENTRIES, 10) and table.rank == 10
 
 
 @pytest.mark.parametrize("name", ["table.npy", "table.mat", "table.txt"])

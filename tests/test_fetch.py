@@ -286,6 +286,10 @@ def test_a_tag_does_not_outlive_the_bytes_that_it_was_for(server, folder):
         ({"sha256": "0" * 64}, "its sha256 is [0-9a-f]{64}, and that of net is 0{64}"),
         ({"git_blob": "0" * 40}, "its git_blob is"),
         ({"size": 7}, f"it has {len(CONTENT)} bytes, and net has 7"),
+        (
+            {"size": None, "sha256": None, "least": len(CONTENT) + 1},
+            f"it has {len(CONTENT)} bytes, and net has more than {len(CONTENT) + 1}",
+        ),
     ],
 )
 def test_what_is_not_the_checkpoint_is_neither_kept_nor_taken(server, folder, changes, said):

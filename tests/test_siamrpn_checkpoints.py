@@ -14,7 +14,6 @@ from siamrpn_samples import golden_weights, small_network
 from datasets.errors import DataError
 from teachers.options import TeacherConfigError, checked_options
 from teachers.siamrpn import SiamRpn
-from teachers.siamrpn.engine import tracker
 from teachers.siamrpn.variants import VARIANTS
 from teachers.weights import fit, load_state
 
@@ -29,7 +28,7 @@ def checkpoint(tmp_path: Path):
 
 
 def load(path: Path):
-    return tracker(small_network(), VARIANTS["siamrpn_alex_dwxcorr"].tuning, path)
+    fit(small_network(), load_state(path), path)
 
 
 class Malicious:
@@ -131,5 +130,40 @@ def test_options_are_checked(checkpoint: Path, tmp_path: Path):
         checked_options("siamrpn", SiamRpn, {"weights": str(tmp_path / "absent.pth")})
     with pytest.raises(TeacherConfigError, match="device = 'abacus'"):
         SiamRpn(weights=checkpoint, device="abacus")
-    with pytest.raises(DataError, match="does not fit SiamRPN"):
+    with pytest.raises(DataError, match="does not fit siamrpn's variant siamrpn_alex_dwxcorr"):
         SiamRpn(weights=checkpoint)
+
+
+def test_another_variants_checkpoint_is_told(tmp_path: Path):
+    path = tmp_path / "r50.pth"
+    torch.save(golden_weights(VARIANTS["siamrpn_r50_l234_dwxcorr"].build()), path)
+    for variant in (
+        None,
+        "siamrpn_r50_l234_dwxcorr_otb",
+    ):  # the second lacks nothing: it has two tensors fewer
+        with pytest.raises(
+            DataError, match=r"is the network of variant siamrpn_r50_l234_dwxcorr, not of siamrpn_"
+        ) as error:
+            SiamRpn(weights=path, variant=variant)
+        assert "Give the option variant: siamrpn_r50_l234_dwxcorr, or" in str(error.value)
+    SiamRpn(weights=path, variant="siamrpn_r50_l234_dwxcorr")
+    torch.save(golden_weights(VARIANTS["dasiamrpn_otb"].build()), path)
+    SiamRpn(weights=path, variant="dasiamrpn_vot")
+    with pytest.raises(
+        DataError, match="of variant dasiamrpn_vot or dasiamrpn_otb, not of siamrpn_alex_dwxcorr"
+    ):
+        SiamRpn(weights=path)
+
+
+@pytest.mark.parametrize(
+    ("variant", "said"),
+    [
+        ("siamrpn_r50_l234_dwxcorr", "`python -m teachers fetch siamrpn_r50_l234_dwxcorr` downloads it"),
+        ("dasiamrpn_vot", "Download SiamRPNVOT.model by hand from https://"),
+        ("siamrpn_alex_dwxcorr_16gpu", "its published checkpoint. Without weights and variant"),
+    ],
+)
+def test_a_variant_without_weights_says_how_to_get_them(variant: str, said: str):
+    with pytest.raises(TeacherConfigError) as error:
+        SiamRpn(variant=variant)
+    assert said in str(error.value)

@@ -370,6 +370,17 @@ def test_a_tracker_of_the_got10k_toolkit_by_its_import_path(tmp_path, monkeypatc
     assert registry.version_of("got_style:Tracker", {}) == 1
 
 
+@pytest.mark.parametrize("answer", ["(self.box, 0.9)", "{'target_bbox': self.box}", "'lost'", "None"])
+def test_a_tracker_of_the_got10k_toolkit_that_answers_something_else(answer, tmp_path, monkeypatch):
+    code = GOT10K_STYLE.replace("return self.box", f"return {answer}")
+    (tmp_path / f"other_{len(answer)}.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    teacher = registry.create(f"other_{len(answer)}:Tracker", {})
+    said = r"video (\S+), frame 1: the tracker returned .*[({'N].*, not a box \(x, y, w, h\)"
+    with pytest.raises(TeacherError, match=said):
+        track(teacher, [np.zeros((4, 6, 3), np.uint8)] * 2, np.float32([1, 2, 3, 4]))
+
+
 def test_an_entry_point_may_name_a_tracker_of_the_got10k_toolkit(tmp_path, monkeypatch):
     code = f"{GOT10K_STYLE}\nclass Closed(Tracker):\n    @staticmethod\n    def unavailable(): return 'no licence'\n"
     install(tmp_path, "got_styled", "styled = got_styled:Tracker\nclosed = got_styled:Closed", code)

@@ -182,6 +182,7 @@ def test_the_program_writes_the_same_weights_twice_and_says_what_they_are(tmp_pa
     a, b = (tmp_path / f"{name}.safetensors" for name in ("a", "b"))
     assert a.read_bytes() == b.read_bytes()
     assert a.stat().st_size < 5e6
+    assert a.stat().st_mode == a.with_suffix(".json").stat().st_mode  # others may read both
     assert load_network(a).widths == Widths(32, 64, 128, 128, 128)
     record = json.loads(a.with_suffix(".json").read_text())
     assert record["options"] == {"seed": 4, "iterations": 2, "domains": 2, "length": 3}

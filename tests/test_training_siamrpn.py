@@ -291,10 +291,27 @@ def test_training_writes_weights_goes_on_and_its_weights_track(tmp_path):
     assert (first["steps"], record["steps"], record["pairs"]) == (1, 3, 6)
     assert record["seed"] == 0 and "not the published SiamRPN" in record["what"]
     assert record["sha256"] == hashlib.sha256(out.read_bytes()).hexdigest()
+    assert out.stat().st_mode == out.with_suffix(".json").stat().st_mode  # others may read both
     made = clip(0, 1, 3)
     teacher = SiamRpn(weights=out, variant="slim", threads=1)
     teacher.start(made.images[0], made.boxes[0], Task("clip", 3))
     assert is_valid(teacher.track(made.images[1]))
+
+
+def test_a_dataset_to_score_that_is_not_there_is_said_before_training(tmp_path, capsys):
+    arguments = [
+        "--out",
+        str(tmp_path / "slim.safetensors"),
+        "--batch",
+        "2",
+        "--workers",
+        "0",
+        "--steps",
+        "1",
+    ]
+    assert run_only_command(Train, "train", [*arguments, "--score", f"otb:{tmp_path}/nowhere"]) == 2
+    assert "nowhere" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_resumed_training_draws_the_pairs_that_were_not_drawn_yet(tmp_path, monkeypatch):

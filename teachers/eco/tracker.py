@@ -17,6 +17,7 @@ from teachers.eco.features import Noise
 from teachers.eco.model import Model
 from teachers.eco.target import Target, generator_of, target_of
 from teachers.features.colours import basic_colours, intensities, read_table
+from teachers.options import TeacherConfigError
 from teachers.target import colour
 
 
@@ -34,7 +35,7 @@ class Eco:
         seed: Seed of that noise, with the video's name.
 
     Raises:
-        ValueError: If an option has no meaning.
+        TeacherConfigError: If an option has no meaning.
         DataError: If `colour_names` holds no such table.
     """
 
@@ -43,7 +44,7 @@ class Eco:
 
     def __init__(self, *, colour_names: FilePath | None = None, noise: float = 0.0, seed: int = 0) -> None:
         if not (math.isfinite(noise) and 0 <= noise <= 1):
-            raise ValueError(f"eco: noise is {noise}; give a share from 0 to 1")
+            raise TeacherConfigError(f"eco: noise = {noise}: give a share from 0 to 1")
         self._noise, self._seed = noise, seed
         self._colours = basic_colours() if colour_names is None else read_table(colour_names)
         self._model: Model | None = None

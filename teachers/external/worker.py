@@ -157,7 +157,14 @@ class Worker:
                     f"did not answer within {self._patience:g} s (option patience) and was ended"
                 )
         line, _, self._received = self._received.partition(b"\n")
-        return unpacked(line)
+        try:
+            message = unpacked(line)
+        except ValueError:  # a wrapper of the interpreter wrote it
+            message = {}
+        if not (isinstance(message, dict) and message.keys() & {"ready", "refused", "error", "box"}):
+            self._kill()
+            raise self._lost(f"wrote {line[:80]!r} where its answer was due, and was ended")
+        return message
 
     def close(self) -> None:
         """End the process and give everything back; a second call does nothing."""

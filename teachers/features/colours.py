@@ -142,15 +142,24 @@ def _numbers(path: Path) -> NDArray[np.float64]:
         from scipy.io.matlab import MatReadError
 
         try:
-            variables = loadmat(path)
+            found = [np.asarray(v) for name, v in loadmat(path).items() if not name.startswith("__")]
+        except NotImplementedError:  # MATLAB 7.3 writes HDF5, and its columns are HDF5's rows
+            found = _hdf5(path)
         except MatReadError as error:
             raise ValueError(str(error)) from error
-        found = [np.asarray(value) for name, value in variables.items() if not name.startswith("__")]
         tables = [value for value in found if value.ndim == 2 and value.shape[0] == ENTRIES]
         if len(tables) != 1:
             raise ValueError(f"{len(tables)} variables of {ENTRIES} rows in it, not one")
         return tables[0].astype(np.float64)
     return np.loadtxt(path, dtype=np.float64)
+
+
+def _hdf5(path: Path) -> list[NDArray[np.generic]]:
+    """All arrays of a MATLAB file of version 7.3."""
+    import h5py
+
+    with h5py.File(path) as file:
+        return [np.asarray(value[()]).T for value in file.values() if isinstance(value, h5py.Dataset)]
 
 
 @compiled

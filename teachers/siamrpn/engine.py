@@ -14,11 +14,9 @@ from teachers.inference.acceleration import accelerate
 from teachers.inference.folding import fold
 from teachers.siamrpn.tracker import State, Tracker
 from teachers.target import checked_target, colour
-from teachers.weights import fit, load_state
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from teachers.siamrpn.crop import Whole
     from teachers.siamrpn.network import Network
@@ -26,22 +24,6 @@ if TYPE_CHECKING:
 
 EXEMPLAR_ONLY = ("conv_kernel", "conv_r1", "conv_cls1")
 """Layers of the heads that only ever see the exemplar, once per video."""
-
-
-def tracker(network: nn.Module, tuning: Tuning, weights: Path | str, device: str = "cpu") -> Tracker:
-    """Load a network and make it ready for inference.
-
-    Args:
-        network: With the names and shapes of the checkpoint.
-        tuning: The tracker's numbers.
-        weights: The checkpoint, PyTorch's or safetensors.
-        device: "cpu", "cuda", "cuda:1" ...
-
-    Raises:
-        DataError: If the checkpoint cannot be read or does not fit.
-    """
-    fit(network, load_state(weights), weights)
-    return prepared(network, tuning, device)
 
 
 def prepared(network: nn.Module, tuning: Tuning, device: str = "cpu") -> Tracker:

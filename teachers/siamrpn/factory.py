@@ -8,10 +8,12 @@ from typing import Literal
 
 from pydantic import FilePath
 
+from teachers.checkpoints import how_to_get, known
 from teachers.devices import usable, use_threads
 from teachers.options import TeacherConfigError
 from teachers.siamrpn.anchors import Origin
-from teachers.siamrpn.engine import SiamRPNBatch, SiamRPNTeacher, tracker
+from teachers.siamrpn.checkpoint import loaded
+from teachers.siamrpn.engine import SiamRPNBatch, SiamRPNTeacher, prepared
 from teachers.siamrpn.variants import VARIANTS, Start
 
 VariantName = Literal[
@@ -67,14 +69,13 @@ class SiamRpn(SiamRPNTeacher):
         use_threads("siamrpn", threads)
         name = variant or ("siamrpn_alex_dwxcorr" if weights else "slim")
         if weights is None and name != "slim":
+            how = f". {how_to_get(known()[name])}" if name in known() else ""
             raise TeacherConfigError(
-                f"siamrpn: variant = {name!r} needs weights, its published checkpoint "
-                f"(`python -m teachers fetch {name}` downloads it); without weights and variant the "
-                "project's own slim network tracks"
+                f"siamrpn: variant = {name!r} needs weights, its published checkpoint{how}. Without weights and "
+                "variant the project's own slim network tracks"
             )
-        chosen = VARIANTS[name]
-        tuning = replace(chosen.tuning, start=start, origin=origin)
-        super().__init__(tracker(chosen.build(), tuning, weights or SLIM_WEIGHTS, device))
+        tuning = replace(VARIANTS[name].tuning, start=start, origin=origin)
+        super().__init__(prepared(loaded(name, weights or SLIM_WEIGHTS), tuning, device))
 
     def batch(self, slots: int) -> SiamRPNBatch:
         """The same network and numbers for many videos at once."""

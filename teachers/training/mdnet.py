@@ -234,7 +234,8 @@ def write(out: Path, training: Training, options: dict[str, int]) -> None:
         "losses": {"per": REPORTED, "mean": training.losses},
     }
     with appearing(out) as path:
-        safetensors.torch.save_file({k: v.half() for k, v in training.network.shipped().items()}, path)
+        # Bytes, not `save_file`, whose files nobody else may read.
+        path.write_bytes(safetensors.torch.save({k: v.half() for k, v in training.network.shipped().items()}))
     with appearing(out.with_suffix(".json")) as path:
         path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 

@@ -106,6 +106,8 @@ class Train:
         if self.steps is not None and self.steps < 1:
             raise ValueError(f"--steps {self.steps}: give at least 1")
         usable("teachers.training.siamrpn", self.device)
+        for spec in self.score:
+            open_dataset(spec)  # before an hour of training
         torch.set_num_threads(self.threads)
         saved = read_checkpoint(self.checkpoint, self.options()) if self.resume else None
         learner, reached = Learner(self.seed, self.device, self.rate, self.precision), Progress()
@@ -170,7 +172,8 @@ class Train:
         }
         about = {"what": WHAT, "seed": self.seed, "steps": reached.step, "batch": self.batch}
         with appearing(self.out) as path:
-            safetensors.torch.save_file(state, path, {k: str(v) for k, v in about.items()})
+            # Bytes, not `save_file`, whose files nobody else may read.
+            path.write_bytes(safetensors.torch.save(state, {k: str(v) for k, v in about.items()}))
 
     def _record(self, reached: Progress) -> dict[str, Any]:
         found: dict[str, Any] = {}

@@ -7,6 +7,15 @@ import sys
 import traceback
 from typing import Any
 
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "cv2": "opencv-python",
+    "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
+}
+"""What `pip` calls modules that trackers import, where that is another name."""
+
 
 class Refusal(Exception):  # noqa: N818 - it is an answer, not a defect
     """Something that the user gave is not what it has to be.
@@ -15,17 +24,18 @@ class Refusal(Exception):  # noqa: N818 - it is an answer, not a defect
         path: The file or folder at fault.
         problem: What was found, with the offending value.
         remedy: What the user can do about it.
+        account: Whether the traceback is of use to a user.
     """
 
-    def __init__(self, path: str, problem: str, remedy: str) -> None:
+    def __init__(self, path: str, problem: str, remedy: str, account: bool = False) -> None:
         super().__init__(path, problem, remedy)
-        self.path, self.problem, self.remedy = path, problem, remedy
+        self.path, self.problem, self.remedy, self.account = path, problem, remedy, account
 
     def message(self) -> dict[str, Any]:
         """As it goes to the project."""
         return {
             "refused": {"path": self.path, "problem": self.problem, "remedy": self.remedy},
-            "traceback": traceback.format_exc(),
+            "traceback": traceback.format_exc() if self.account else "",
         }
 
 
@@ -60,11 +70,18 @@ def import_refusal(error: BaseException, checkout: str, made_for: str, ours: tup
         return Refusal(
             checkout,
             f"it needs the module {name}, which this Python lacks ({told(error, checkout)})",
-            f"Install it with `{sys.executable} -m pip install`, or give the option python: the interpreter of "
-            "an environment in which this checkout works",
+            f"Install it with `{sys.executable} -m pip install {_distribution(name)}`, or give the option python: the "
+            "interpreter of an environment in which this checkout works",
         )
     return Refusal(
         checkout,
         f"it could not be set up: {told(error, checkout)}",
         f"This adapter was made for {made_for}: use that version, or mend the checkout",
+        account=True,
     )
+
+
+def _distribution(module: str) -> str:
+    """What is installed for a module."""
+    top = module.split(".")[0]
+    return DISTRIBUTIONS.get(top, top)
