@@ -23,6 +23,9 @@ Share = Annotated[float, Field(strict=True, ge=0, lt=1)]
 MOST = 2**63 - 1
 """What a whole number of a transfer set can hold."""
 
+LONGEST_NAME = 100
+"""Letters of a teacher's name: a file's name has room for 255, and gets β, an ending and a temporary one beside it."""
+
 LONGEST = 100_000
 """Frames of a window, or between two: no video of these benchmarks is longer."""
 
@@ -183,6 +186,10 @@ class Params(Section):
             if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_+-]*", name):
                 raise ValueError(
                     f"{name!r} names files: use letters, digits, '_', '+' and '-', and the option use for the tracker"
+                )
+            if len(name) > LONGEST_NAME:
+                raise ValueError(
+                    f"{name[:20] + '...'!r} has {len(name)} letters: it names files, so use at most {LONGEST_NAME}"
                 )
             if name in (POOL_FILES, "pool"):
                 raise ValueError(f"{name!r} is the name of the pool of all teachers: choose another")

@@ -32,6 +32,7 @@ from pipeline.plan import Plan, planned
 from pipeline.trajectories import Status, Trajectories
 from teachers import registry
 from teachers.named_files import content_digest, files_of
+from teachers.options import TeacherConfigError
 
 IN_PROCESS = ExecutorParams.model_validate({"workers": 1})
 
@@ -46,20 +47,23 @@ def track(name: str, params: Params, index: Index) -> Trajectories:
 
     Raises:
         DataError: If params.yaml has no such teacher, or the dataset is not there.
-        ValueError: If its options are not what the teacher takes.
+        TeacherConfigError: If its options are not what the teacher takes.
     """
     if name not in params.teachers:
         raise DataError(
             places.PARAMS, f"teachers has no {name!r}", f"Use one of {', '.join(params.teachers)}"
         )
     wanted = params.teachers[name]
-    # A worker on another machine finds a checkpoint by its path, not by its name.
-    options = registry.completed_options(wanted.use, wanted.options)
-    plan = planned(name, wanted.use, options, params.executor)
-    # Built once here, so that what is wrong with it is said once; a GPU's memory is left to the workers.
-    teacher = registry.create(
-        wanted.use, {**options, "device": "cpu"} if plan and "device" in options else options
-    )
+    try:
+        # A worker on another machine finds a checkpoint by its path, not by its name.
+        options = registry.completed_options(wanted.use, wanted.options)
+        plan = planned(name, wanted.use, options, params.executor)
+        # Built once here, so that what is wrong with it is said once; a GPU's memory is left to the workers.
+        teacher = registry.create(
+            wanted.use, {**options, "device": "cpu"} if plan and "device" in options else options
+        )
+    except TeacherConfigError as error:
+        raise TeacherConfigError(f"{places.PARAMS}: teachers.{name}: {error}") from error
     stop_below = params.track.stop_below
     done: dict[str, Outcome] = {}
     digests = dict(zip(index.names, index.digests, strict=True))

@@ -81,6 +81,7 @@ def test_a_teacher_uses_the_tracker_of_its_name_unless_told_otherwise(tmp_path):
         ({"executor": {"devices": []}}, ["executor.devices", "at least 1"]),
         ({"teachers": {f"k{n}": {"use": "kcf"} for n in range(128)}}, ["these are 128", "counts to 127"]),
         ({"teachers": {"a/b": {}}}, ["'a/b'", "names files"]),
+        ({"teachers": {"k" * 101: {}}}, ["'kkkkkkkkkkkkkkkkkkkk...' has 101 letters", "at most 100"]),
         ({"teachers": {1: {}}}, ["teachers", "1 is no text to YAML", "in quotes"]),
         ({"teachers": {True: {"use": "kcf"}}}, ["True is no text to YAML"]),
         ({"pack": {"window_scale": 1.0}}, ["pack.window_scale = 1.0", "1.5"]),

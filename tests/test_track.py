@@ -351,7 +351,8 @@ def test_a_wrapped_tracker_that_is_another_version_is_tracked_anew(prepared, mon
 
 def test_a_tracker_that_cannot_be_built_is_named(prepared):
     with pytest.raises(
-        TeacherConfigError, match=r"odd_teachers:Unready' cannot be built: KeyError: 'weights'"
+        TeacherConfigError,
+        match=r"params\.yaml: teachers\.\w+: .*odd_teachers:Unready' cannot be built: KeyError: 'weights'",
     ):
         prepared("odd_teachers:Unready")
 
