@@ -192,7 +192,13 @@ class Evaluate:
             raise ValueError(
                 f"the supervised experiment is VOT's: it needs a dataset of kind vot, not {kind}"
             )
-        return kind == "vot" and self.experiment != "ope"
+        supervised = kind == "vot" and self.experiment != "ope"
+        if supervised and self.fractions:
+            raise ValueError(
+                "--fractions: VOT's supervised experiment keeps no record of who gave each frame's box. "
+                "Add --experiment ope, and run the trackers in a single pass"
+            )
+        return supervised
 
     def _run_all(self, benchmark: _Benchmark) -> bool:
         """Run all trackers on a benchmark; True if one failed on a video."""
