@@ -10,7 +10,7 @@ from datasets.errors import DataError
 from datasets.transfer.reader import TransferReader
 from datasets.transfer.writer import write_set
 from trainer import windows
-from trainer.windows import open_windows
+from trainer.windows import open_windows, split
 
 
 @pytest.mark.parametrize("refused", ["it is missing", "it does not go with the first"])
@@ -54,4 +54,27 @@ def test_windows_that_begin_without_their_target_are_left_out(tmp_path):
     write_set(tmp_path / "hidden.h5", dataclasses.replace(whole, absent=absent), tmp_path / "frames.h5")
     opened = open_windows([tmp_path / "hidden.h5"])
     assert opened.index.tolist() == list(range(1, len(absent))) and not opened.present[0, 1]
+    opened.close()
+
+
+@pytest.mark.parametrize(
+    ("videos", "share", "said"),
+    [
+        (
+            1,
+            0.5,
+            "50% of 1 video leaves 0 windows to learn from and 3 to validate on: set validation.share to 0,",
+        ),
+        (
+            2,
+            0.999999,
+            "2 videos leaves 0 windows to learn from and 6 to validate on: change validation.share,",
+        ),
+    ],
+)
+def test_where_nothing_is_left_to_learn_from_it_says_what_helps(tmp_path, videos, share, said):
+    write_sample(tmp_path, [make_video(tmp_path, name) for name in ("alpha", "beta")[:videos]])
+    opened = open_windows([tmp_path / "P-0.5.h5"])
+    with pytest.raises(ValueError, match=said):
+        split(opened, share)
     opened.close()

@@ -12,6 +12,7 @@ from blake3 import blake3
 from numpy.typing import NDArray
 
 from datasets.boxes import Boxes, is_valid
+from datasets.command_line import counted
 from datasets.errors import DataError
 from datasets.transfer.reader import TransferReader
 from datasets.transfer.window import Window
@@ -165,8 +166,10 @@ def split(windows: Windows, share: float) -> tuple[Windows, Windows]:
     out = held_out(windows.videos, share)
     learn, test = windows.subset(np.flatnonzero(~out)), windows.subset(np.flatnonzero(out))
     if share and not (len(learn) and len(test)):
+        videos = len(set(windows.videos))
+        change = "change validation.share" if videos > 1 else "set validation.share to 0"
         raise ValueError(
-            f"holding out {share:.0%} of {len(set(windows.videos))} videos leaves {len(learn)} windows to learn "
-            f"from and {len(test)} to validate on: change validation.share, or name validation.videos"
+            f"holding out {share:.0%} of {counted(videos, 'video')} leaves {len(learn)} windows to learn "
+            f"from and {len(test)} to validate on: {change}, or name validation.videos"
         )
     return learn, test
