@@ -146,6 +146,10 @@ def test_a_tracker_that_ends_the_process_fails_its_videos(small_videos, tmp_path
     assert code == 2
     failed = [f"L failed on Synthetic_Train_00000{n}: SystemExit: no licence found" for n in range(1, 6)]
     assert [line for line in err.splitlines() if "failed" in line] == [*failed, "and 1 more failed"]
+    results = tmp_path / "out" / "results" / "synthetic-train"
+    assert err.splitlines()[-1].startswith(
+        f"evaluate: {results}: no video came through, so there are no boxes"
+    )
 
 
 def test_a_tracker_that_kills_its_process_fails_that_video_and_the_others_go_on(small_videos, tmp_path):

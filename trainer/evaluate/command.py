@@ -107,6 +107,7 @@ class Evaluate:
         refused: list[DataError] = []
         for benchmark in benchmarks:
             try:
+                _came_through(benchmark)
                 if self.fractions:
                     shares += self._fractions(benchmark, refused)
                 elif benchmark.supervised:
@@ -328,6 +329,19 @@ class _Benchmark:
     folder: Path
     trackers: Sequence[TrackerSpec]
     names: Sequence[str]
+
+
+def _came_through(benchmark: _Benchmark) -> None:
+    """See that there is something to score of trackers that were run.
+
+    Raises:
+        DataError: If none of them has a folder of boxes: that of the benchmark is made with the first video.
+    """
+    if benchmark.trackers and not benchmark.folder.is_dir():
+        problem = "no video came through, so there are no boxes to score"
+        raise DataError(
+            benchmark.folder, problem, "Mend what is told of each above, and run the same command again"
+        )
 
 
 def _complain(lines: Sequence[str], what: str) -> None:
