@@ -112,7 +112,7 @@ class Evaluate:
                     shares += self._fractions(benchmark, refused)
                 elif benchmark.supervised:
                     scores += self._scored_vot(benchmark, refused)
-                elif _withheld(truth := self._truth(benchmark)):
+                elif _withheld(benchmark, truth := self._truth(benchmark)):
                     packed += self._packed(benchmark, truth, refused)
                 else:
                     scores += self._scored(benchmark, truth, refused)
@@ -365,6 +365,17 @@ def _protocol(dataset: VideoDataset, kind: str) -> Protocol:
     return PROTOCOLS[kind]
 
 
-def _withheld(truth: Truth) -> bool:
-    """Whether nothing can be scored because only the first frames have a box (GOT-10k test)."""
-    return truth.protocol is PROTOCOLS["got10k"] and not truth.counted.any()
+def _withheld(benchmark: _Benchmark, truth: Truth) -> bool:
+    """Whether nothing can be scored because only the first frames have a box (GOT-10k test).
+
+    Raises:
+        DataError: If nothing can be scored for another reason.
+    """
+    if truth.counted.any():
+        return False
+    if truth.protocol is PROTOCOLS["got10k"] and getattr(benchmark.dataset, "split", None) == "test":
+        return True
+    root = benchmark.dataset.root
+    problem = f"no frame of {counted(len(truth.names), 'video')} counts, so there is nothing to score"
+    remedy = "Name videos of two frames or more whose target is there and not covered (cover.label) after the first"
+    raise DataError(root, problem, remedy)
