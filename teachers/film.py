@@ -56,11 +56,15 @@ class Filming:
     json: bool = False
     """Print the measurements as JSON to stdout."""
 
-    def check(self) -> None:
+    def check(self, files: Iterable[Path] = ()) -> None:
         """See that a film can be made as asked, before anything is tracked.
 
+        Args:
+            files: What is read beside the video; of a folder, all that is in it.
+
         Raises:
-            ValueError: If `out` is no MP4 or is a folder, or `fps` too small or too large.
+            ValueError: If `out` is no MP4 or is a folder, `out` or `boxes` is something that is read, or `fps` too
+                small or too large.
         """
         if self.out.suffix.lower() != ".mp4":
             raise ValueError(f"--out {self.out}: the file is an MP4, so give it a name that ends in .mp4")
@@ -72,6 +76,12 @@ class Filming:
             raise ValueError(f"--boxes {self.boxes}: this is a folder; give the name of a file")
         if self.out.is_dir():
             raise ValueError(f"--out {self.out}: this is a folder; give the name of a file")
+        inputs = (self.video, *files)
+        for option, path in (("--out", self.out), ("--boxes", self.boxes)):
+            over = next((file for file in inputs if path is not None and _is_of(path, file)), None)
+            if over is not None:
+                what = "this file is read" if over.is_file() else f"this file is there, and {over} is read"
+                raise ValueError(f"{option} {path}: {what}; give a name that writes over nothing")
         if not FPS[0] <= self.fps <= FPS[1]:
             raise ValueError(f"--fps {self.fps}: give a number from {FPS[0]:g} to {FPS[1]:g}")
 
@@ -99,6 +109,16 @@ class Filming:
     def tell(self, figures: DataclassInstance) -> None:
         """Print a run's figures, as JSON where that is asked for."""
         print(json.dumps(asdict(figures)) if self.json else f"{figures}. See {self.out}")
+
+
+def _is_of(path: Path, read: Path) -> bool:
+    """Whether a file that is there is, or is among, what is read. No folder is read for its films."""
+    if not path.exists():
+        return False
+    if read.is_file():
+        return path.samefile(read)
+    # Not what a link of this name leads to: it is the link that a new file would replace.
+    return path.suffix.lower() != ".mp4" and path.parent.resolve().is_relative_to(read.resolve())
 
 
 def of_one_size(images: Iterable[Image]) -> Iterator[Image]:

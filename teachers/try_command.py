@@ -10,6 +10,7 @@ from tyro.conf import Positional
 from datasets.single_video import read_single
 from teachers import registry
 from teachers.film import TARGET, TEXT, TRACKER, Canvas, Filming
+from teachers.named_files import files_of
 from teachers.options import parsed
 from teachers.run import Run
 
@@ -35,8 +36,9 @@ class Try(Filming):
 
     def run(self) -> int:
         """Track, draw, measure; the exit code is 1 where the teacher failed on the video."""
-        self.check()
-        teacher = registry.create(self.name, parsed(self.options))
+        options = parsed(self.options)
+        self.check(files_of(self.name, options))
+        teacher = registry.create(self.name, options)
         run = Run(self.name, read_single(self.video, self.box))
         if not self.film(run, _drawn(run, teacher)):
             return 1

@@ -1,6 +1,8 @@
 """Benchmarks of a few frames, trackers whose boxes are known, and the command that runs and scores them."""
 
 import json
+import os
+import signal
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 
@@ -41,6 +43,19 @@ class Breaks(Still):
 
     def track(self, image):
         raise TeacherError("it broke")
+
+
+class Crashes(Still):
+    """Kills its process on one video."""
+
+    def __init__(self, on: str) -> None:
+        super().__init__()
+        self._on = on
+
+    def start(self, image, box, task):
+        if task.name == self._on:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().start(image, box, task)
 
 
 def run(**options):

@@ -332,6 +332,20 @@ def test_try_on_a_damaged_video(damage, said, video, tmp_path, capsys):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["clip"]
 
 
+def test_try_writes_over_nothing_that_it_reads(video, tmp_path, module, capsys):
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    (tmp_path / "net.pth").write_bytes(b"weights")
+    args = ("--video", video, "--out", tmp_path / "x.mp4", "--options")
+    for name, boxes in (
+        ("answer=[1, 2, 3, 4]", video / "groundtruth.txt"),
+        (f"answer={tmp_path}/net.pth", tmp_path / "net.pth"),
+    ):
+        assert main("try", "odd:Answers", *args, name, "--boxes", boxes) == 2
+        assert f"--boxes {boxes}: this file is " in capsys.readouterr().err
+    (tmp_path / "net.pth").unlink()
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
 def test_try_with_a_teacher_that_fails(video, tmp_path, module, capsys):
     args = ("--video", video, "--out", tmp_path / "x.mp4", "--options", f"answer={json.dumps([1, 2, -3, 4])}")
     assert main("try", "odd:Answers", *args) == 1

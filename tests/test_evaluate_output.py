@@ -37,6 +37,17 @@ def test_the_archive_for_the_server(tmp_path):
     assert path.read_bytes() == first
 
 
+@pytest.mark.parametrize(("frames", "cover"), [(12, 0), (1, 8)])
+def test_a_split_in_which_no_frame_counts_is_not_taken_for_the_servers(tmp_path, frames, cover):
+    truth = walk(1)[0][:frames]
+    write_got10k(tmp_path / "data", "val", {"v": truth}, covers={"v": [cover] * frames})
+    options = {"tracker": ("S=evaluation_samples:Still",), "dataset": (f"got10k:{tmp_path / 'data'}:val",)}
+    code, out, err = run(**options, out=tmp_path / "out", workers=1, format="json")
+    assert (code, out) == (2, "")
+    assert f"{tmp_path / 'data'}: no frame of 1 video counts, so there is nothing to score" in err
+    assert not (tmp_path / "out" / "S.zip").exists()
+
+
 def test_two_splits_of_a_benchmark_are_two_groups_of_columns(tmp_path):
     for split in ("train", "val"):
         write_got10k(tmp_path / "G", split, {name: walk(n)[0] for n, name in enumerate("ab")})

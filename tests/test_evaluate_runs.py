@@ -146,6 +146,24 @@ def test_a_tracker_that_ends_the_process_fails_its_videos(small_videos, tmp_path
     assert code == 2
     failed = [f"L failed on Synthetic_Train_00000{n}: SystemExit: no licence found" for n in range(1, 6)]
     assert [line for line in err.splitlines() if "failed" in line] == [*failed, "and 1 more failed"]
+    results = tmp_path / "out" / "results" / "synthetic-train"
+    assert err.splitlines()[-1].startswith(
+        f"evaluate: {results}: no video came through, so there are no boxes"
+    )
+
+
+def test_a_tracker_that_kills_its_process_fails_that_video_and_the_others_go_on(small_videos, tmp_path):
+    """As a crash in a tracker's native code does."""
+    names = open_dataset(f"synthetic:{small_videos}").names
+    options = {"dataset": (f"synthetic:{small_videos}",), "out": tmp_path / "out", "workers": 2}
+    code, _, err = run(
+        tracker=(f"C=evaluation_samples:Crashes,on={names[2]}", "mosse"), missing="omit", **options
+    )
+    assert code == 1
+    failed = [line for line in err.splitlines() if "failed" in line]
+    (line,) = failed
+    assert line.startswith(f"C failed on {names[2]}: the worker process died, and once more with no other")
+    assert "C: 5 of 6 videos run" in err and "mosse: 6 of 6 videos run" in err
 
 
 def test_a_tracker_that_goes_elsewhere_leaves_its_results_here(small_videos, tmp_path, monkeypatch):

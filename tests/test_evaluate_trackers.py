@@ -32,6 +32,11 @@ from trainer.student import Student, StudentOptions, save_student
         ({"tracker": ("K=kcf,paddding=2",)}, "did you mean padding"),
         ({"tracker": ("a/b",)}, "folder"),
         ({"tracker": ("a\\b=kcf",)}, "folder"),
+        (
+            {"tracker": ("../x=kcf",)},
+            "Give one without / and \\ that does not begin with a dot, as in NAME=kcf",
+        ),
+        ({"tracker": (".x=kcf",)}, "as in NAME=kcf"),
         ({"tracker": ("kcf",), "trackers": "y"}, "two trackers are called kcf"),
         ({"tracker": ("kcf",), "workers": 0}, "--workers 0"),
         ({"tracker": ("kcf",), "report": Path(__file__)}, "this is a file. Give a folder"),
@@ -64,6 +69,15 @@ def test_wrong_options_end_as_one_sentence(small_videos, tmp_path, options, word
         ("{use: trasfust, weights: y, teachers: {K: {use: kfc}}}", "tracker B: .*did you mean kcf"),
         ("{use: trasfust, weights: y, teachers: {K: {use: kcf, paddin: 2}}}", "did you mean padding"),
         ("{use: trasfust, weights: y, teachers: 5}", "write a list"),
+        (
+            "{use: trast, wieghts: y, teacher: kcf}",
+            "B: wieghts is no option of trast, did you mean weights[?]",
+        ),
+        ("{use: trast, weights: y, techer: kcf}", "B: techer is no option of trast, did you mean teacher[?]"),
+        (
+            "{use: tras, quite: 1}",
+            "B: quite is no option of tras[.] tras holds a student[.] Give its weights",
+        ),
         ("{use: kcf, paddin: 2}", "tracker B: .*did you mean padding"),
     ],
 )

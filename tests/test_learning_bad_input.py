@@ -154,10 +154,15 @@ def test_runs_that_do_not_fit_what_lies_there(sample, straight, videos, tmp_path
             run_options(machine=MachineOptions(device="cuda" if not torch.cuda.is_available() else "x")),
         )
     assert not (tmp_path / "b").exists()
-    (tmp_path / "c").mkdir()
-    (tmp_path / "c/last.pt").write_bytes((straight / "last.pt").read_bytes()[:-50])
-    with pytest.raises(DataError, match="cannot be read"):
-        train([sample], tmp_path / "c", TrainOptions(), resume=True)
+
+
+@pytest.mark.parametrize("length", [0, 1, 4, 1000, 5000, 20000, -1000, -50, -1])
+def test_a_checkpoint_that_is_cut_short_is_named_wherever_it_is_cut(sample, straight, tmp_path, length):
+    whole = (straight / "last.pt").read_bytes()
+    assert len(whole) > 25000
+    (tmp_path / "last.pt").write_bytes(whole[:length])
+    with pytest.raises(DataError, match=r"last.pt: the checkpoint cannot be read .* Begin the run anew"):
+        train([sample], tmp_path, TrainOptions(), resume=True)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -19,7 +20,7 @@ from trainer.average import Average
 from trainer.checkpoint import load_checkpoint
 from trainer.first_student import first_student
 from trainer.learner import Learner
-from trainer.options import OptimiserOptions, TrainOptions
+from trainer.options import LogOptions, OptimiserOptions, TrainOptions, ValidationOptions
 from trainer.student import Student, StudentOptions, load_student
 from trainer.train import train
 
@@ -73,6 +74,49 @@ def test_killed_after_the_first_validation_it_goes_on(sample, straight, tmp_path
     monkeypatch.setattr(Learner, "update", real)
     assert train([sample], tmp_path / "a", TrainOptions(), resume=True).updates == 8
     assert same(weights(tmp_path / "a"), weights(straight))
+
+
+@pytest.mark.parametrize(
+    ("share", "every", "checkpoint"),
+    [(0.4, 2, 1000), (0.4, 2, 2), (0.4, 3, 1), (0.0, 1000, 2), (0.4, 1000, 1000)],
+)
+def test_killed_while_it_writes_any_of_its_files_it_goes_on_or_begins_anew(
+    sample, tmp_path, monkeypatch, share, every, checkpoint
+):
+    options = run_options(
+        validation=ValidationOptions(share=share, every=every, patience=None),
+        log=LogOptions(every=1, checkpoint=checkpoint),
+        optimiser=OptimiserOptions(learning_rate=1e-2, scaling="none", updates=4),
+    )
+    real, left = os.fsync, [10**6]
+
+    def dying(descriptor):  # every file comes by here on its way to its name
+        left[0] -= 1
+        if left[0] == 0:
+            raise MemoryError("as good as a kill")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", dying)
+    train([sample], tmp_path / "whole", options)
+    written = 10**6 - left[0]
+    for at in range(1, written + 1):
+        out, left[0] = tmp_path / str(at), at
+        with pytest.raises(MemoryError):
+            train([sample], out, options)
+        begun = (out / "last.pt").exists()
+        train([sample], out, TrainOptions() if begun else options, resume=begun)
+        for name in ("last.safetensors", "best.safetensors"):
+            assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), (at, name)
+    assert written > 4
+
+
+def test_best_weights_that_are_gone_are_missed_before_anything_is_learnt(sample, straight, tmp_path):
+    shutil.copytree(straight, tmp_path / "a")
+    best = load_checkpoint(straight).standing.best_update
+    assert best < 8
+    (tmp_path / "a/best.safetensors").unlink()
+    with pytest.raises(DataError, match=rf"best.safetensors: .*weights of update {best}, the best so far"):
+        train([sample], tmp_path / "a", TrainOptions(), resume=True)
 
 
 def test_what_is_kept_is_the_running_mean_of_the_weights(sample, tmp_path, monkeypatch):

@@ -125,3 +125,46 @@ def test_mistakes_on_the_command_line(small_videos, weights, tmp_path, monkeypat
     assert track(*(word for part in words for word in part)) == 2
     assert message in capsys.readouterr().err
     assert not [path for path in tmp_path.glob("*.mp4") if path.is_file()]
+
+
+def test_nothing_that_is_read_is_written_over(small_videos, weights, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    folder = shutil.copytree(next((small_videos / "train").glob("Synthetic*")), tmp_path / "own")
+    pattern = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+    write_mp4(tmp_path / "film.mp4", 25, [pattern] * 3)
+    (tmp_path / "link.mp4").symlink_to("film.mp4")
+    shutil.copy(weights, "w.safetensors")
+    recorded = tmp_path / "results" / "T" / "own" / "own_001.txt"
+    recorded.parent.mkdir(parents=True)
+    recorded.write_text((folder / "groundtruth.txt").read_text())
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    start = ["--tracker", "tras", "--weights", "w.safetensors"]
+    film = [*start, "--video", "film.mp4", "--box", 5, 5, 20, 20]
+    beside = ["--tracker", "trast", "--teachers", "recorded:results/T"]
+    read = "this file is read; give a name that writes over nothing"
+    for words, said in [
+        ([*film, "--out", "film.mp4"], f"--out film.mp4: {read}"),
+        ([*film, "--out", "own/../film.mp4"], f"--out own/../film.mp4: {read}"),
+        ([*film, "--out", "link.mp4"], f"--out link.mp4: {read}"),
+        ([*film, "--out", "o.mp4", "--boxes", "film.mp4"], f"--boxes film.mp4: {read}"),
+        ([*film, "--out", "o.mp4", "--boxes", "w.safetensors"], f"--boxes w.safetensors: {read}"),
+        (
+            [*start, "--video", "own", "--out", "o.mp4", "--boxes", "own/groundtruth.txt"],
+            "--boxes own/groundtruth.txt: this file is there, and own is read",
+        ),
+        (
+            [*start, "--video", "own", "--out", "o.mp4", "--boxes", "own/00000001.jpg"],
+            "--boxes own/00000001.jpg: this file is there, and own is read",
+        ),
+        (
+            [*start[2:], *beside, "--video", "own", "--out", "o.mp4", "--boxes", recorded],
+            f"--boxes {recorded}: this file is there, and results/T is read",
+        ),
+    ]:
+        assert track(*words) == 2
+        assert said in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    new = [*start, "--video", "own", "--out", "own/o.mp4", "--boxes", "own/tras.txt"]
+    assert track(*new) == 0  # new names are free, and no folder is read for its films
+    (folder / "tras.txt").unlink()
+    assert track(*new) == 0

@@ -187,6 +187,19 @@ def test_one_pass_on_vot_is_by_option(stack, tmp_path):
     assert record["sr50"] == pytest.approx((29 / 30 + 1) / 2)
 
 
+def test_who_gave_the_boxes_is_kept_of_a_single_pass_alone(stack, tmp_path):
+    options = {"tracker": ("S=evaluation_samples:Still",), "dataset": (f"vot:{stack}",), "fractions": True}
+    for more in ({"out": tmp_path / "out", "workers": 1}, {"results": (tmp_path,)}):
+        code, _, err = run(**options, **more)
+        assert code == 2
+        assert "VOT's supervised experiment keeps no record of who gave each frame's box" in err
+    assert not (tmp_path / "out").exists()
+    options |= {"out": tmp_path / "out", "workers": 1, "experiment": "ope"}
+    code, out, err = run(**options, format="json")
+    assert code == 0, err
+    assert set(json.loads(out)[0]["shares"]) == {"student", "kcf"}
+
+
 # The official toolkit, over TraX: its module is not needed to test what we say to it.
 
 

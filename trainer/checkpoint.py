@@ -7,6 +7,7 @@ step), so no generator's state is among them.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -105,9 +106,9 @@ def load_checkpoint(out: Path) -> Checkpoint:
         )
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:  # forbidden, or a disk's error: the system names it
-        raise
     except Exception as error:  # damaged bytes make the reader raise almost anything
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+            raise  # forbidden, or a disk's error: the system names it; EINVAL is a seek to before a cut file's start
         problem = f"the checkpoint cannot be read ({type(error).__name__})"
         raise DataError(
             path, problem, "Begin the run anew; its best.safetensors can be given as --init"

@@ -14,6 +14,7 @@ from datasets.single_video import read_single
 from teachers import pool
 from teachers.base import Image
 from teachers.film import TARGET, TEXT, TRACKER, Canvas, Filming
+from teachers.named_files import files_of
 from teachers.run import Run
 from trainer.trackers import Tras, Trasfust, Trast
 from trainer.trackers.choice import STUDENT
@@ -48,7 +49,8 @@ class Track(Filming):
 
     def run(self) -> int:
         """Track, draw, measure; the exit code is 1 where the tracker failed on the video."""
-        self.check()
+        beside = [(str(own.pop("use", name)), own) for name, own in pool.named(self.teachers).items()]
+        self.check([self.weights, *(file for use, options in beside for file in files_of(use, options))])
         tracker = build(self.tracker, self.weights, self.teachers, self.device, self.period)
         run = Run(self.tracker, read_single(self.video, self.box))
         if not self.film(run, _drawn(run, tracker)):

@@ -96,6 +96,7 @@ def train(
         saved = load_checkpoint(out) if resume else None
         if saved is not None:
             options = resumed(saved.options, options, named)
+            _best_is_there(out, saved)
         else:
             _unused(out)
         options = _at_its_place(options)
@@ -125,6 +126,19 @@ def _unused(out: Path) -> None:
         # They would pass for this run's own until its first validation, which would then replace them.
         problem = "there are weights, and no checkpoint to go on from"
         raise DataError(out / BEST, problem, "Name another folder for the run, or move them away")
+
+
+def _best_is_there(out: Path, saved: Checkpoint) -> None:
+    """See that the weights that validated best are there, unless they are the checkpoint's own, to be written again."""
+    best = saved.standing.best_update
+    with fitting(out / NAME):
+        own = saved.standing.best is None or best == saved.learner["updates"]
+    if not own and not (out / BEST).is_file():
+        problem = (
+            f"there is no such file, and the weights of update {best}, the best so far, are nowhere else"
+        )
+        remedy = f"Put it back, or begin a new run in another folder with --init {out / LAST}"
+        raise DataError(out / BEST, problem, remedy)
 
 
 def _held_out(
@@ -180,6 +194,7 @@ class _Run:
         self._held_out = held_out
         self._processes = processes
         self._standing = saved.standing if saved else Standing()
+        self._resumed = saved is not None
         share, rest = divmod(options.students, processes.count)
         self._recipe = RECIPES[options.recipe]
         roles = len(self._recipe.roles)
@@ -230,6 +245,11 @@ class _Run:
     def go(self) -> Outcome:
         """Make updates until the run ends."""
         o, learner = self._options, self._learner
+        if self._processes.first and self._resumed:
+            # A kill may have come after the checkpoint, and before its weights.
+            self._save_weights(
+                self._standing.best is not None and self._standing.best_update == learner.updates
+            )
         if self._processes.first and len(self._held_out):
             self._report.baselines(self._held_out.baselines())
         began = time.monotonic()
@@ -249,19 +269,20 @@ class _Run:
                 self._report.advance(learner.updates)
                 if learner.updates % o.log.every == 0 or ending == "updates":
                     self._write(learner.means())
-                first = False
+                first = best = False
                 if len(self._held_out) and learner.updates % o.validation.every == 0:
                     first = self._standing.best is None
-                    self._validate()
+                    best = self._validate()
                     if self._out_of_patience():
                         ending = ending or "patience"
                 # With best weights alone a folder could neither go on nor begin anew.
                 if ending or first or learner.updates % o.log.checkpoint == 0:
-                    self._save()
+                    self._save(best)
+                elif best and self._processes.first:
+                    self._save_student(BEST)
             # A run too short for a validation has one at its end, so that it leaves best weights.
             if ending == "updates" and len(self._held_out) and self._standing.best is None:
-                self._validate()
-                self._save()
+                self._save(self._validate())
         outcome = Outcome(ending, learner.updates, self._standing.best, self._standing.best_update)
         self._report.end(_told(outcome, o, len(self._held_out)))
         return outcome
@@ -274,8 +295,8 @@ class _Run:
         if self._processes.first:
             self._logs.write(self._learner.updates, self._report.line(self._learner.updates, values))
 
-    def _validate(self) -> None:
-        """The first process validates, the others wait; all of them keep the standing."""
+    def _validate(self) -> bool:
+        """The first process validates, the others wait; all of them keep the standing. Tells whether it is the best."""
         found: Score | None = None
         learner = self._learner
         began = time.monotonic()
@@ -288,18 +309,15 @@ class _Run:
         if self._processes.first:
             self._report.validation(found, best, time.monotonic() - began)
             self._logs.write(learner.updates, {"validation/ao": found.ao, "validation/sr50": found.sr50})
-            if best:
-                self._save_student(BEST)
+        return best
 
-    def _save(self) -> None:
+    def _save(self, best: bool) -> None:
+        """Write a checkpoint; of a best validation just now, its weights too."""
         self._learner.check()
         interactions = self._processes.gather(self._interactions.state())
         state = self._learner.state()
         if self._processes.first:
             self._logs.flush()
-            self._save_student(LAST)
-            if not len(self._held_out):  # nothing chooses others
-                self._save_student(BEST)
             Checkpoint(
                 self._options,
                 self._sets,
@@ -308,6 +326,13 @@ class _Run:
                 self._held_out.fingerprint,
                 self._standing,
             ).save(self._out)
+            # After it, for `--resume` writes them again from it; without it they would keep a new run out.
+            self._save_weights(best)
+
+    def _save_weights(self, best: bool) -> None:
+        self._save_student(LAST)
+        if best or not len(self._held_out):  # where nothing is held out, nothing chooses others
+            self._save_student(BEST)
 
     def _save_student(self, name: str) -> None:
         about = {

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
 from datasets.boxes import Boxes, is_valid
+from datasets.command_line import counted
 from datasets.errors import DataError
 from datasets.transfer.reader import TransferReader
 from datasets.transfer.window import Window
@@ -85,7 +87,8 @@ def open_windows(paths: Sequence[Path]) -> Windows:
 
     Raises:
         DataError: If a set is none of this version, lacks its pixels, holds boxes that are neither valid nor
-            marked absent, has windows of one frame or of another length than the first, or no positive window at all.
+            marked absent, names a video or a teacher that it does not have, has windows of one frame or of another
+            length than the first, or no positive window at all.
         ValueError: If no set is named.
     """
     if not paths:
@@ -131,6 +134,10 @@ def _joined(readers: Sequence[TransferReader]) -> Windows:
 
 def _check(reader: TransferReader) -> None:
     c = reader.content
+    # A faulty writer's file is sealed like any other, and these numbers are looked up in lists.
+    _counts(reader, "windows/video", c.window_video, len(c.video_name))
+    best = [window.best for window in reader]
+    _counts(reader, "overlap/best", np.array(best), len(c.provenance.teachers))
     odd = (~is_valid(c.ground_truth) & ~c.absent).any(axis=1)
     blank: NDArray[np.bool_] = np.asarray(np.isnan(c.teacher).all(axis=(1, 3)))  # (N, K)
     lost = (~blank[:, None] & ~is_valid(c.teacher)).any(axis=(1, 2))
@@ -144,6 +151,16 @@ def _check(reader: TransferReader) -> None:
             n = int(bad.argmax())
             name = c.video_name[int(c.window_video[n])]
             raise DataError(reader.path, f"window {n} (video {name}): {what}", _VALIDATE)
+
+
+def _counts(reader: TransferReader, name: str, numbers: NDArray[np.integer[Any]], count: int) -> None:
+    """See that an array, one row per window, holds numbers from 0 to below `count`."""
+    bad = (numbers < 0) | (numbers >= count)
+    if bad.any():
+        place = tuple(np.argwhere(bad)[0].tolist())
+        frame = f", frame {place[1]}" if len(place) > 1 else ""
+        problem = f"/{name}, window {place[0]}{frame}: {numbers[place]} is not a number from 0 to {count - 1}"
+        raise DataError(reader.path, problem, _VALIDATE)
 
 
 def held_out(videos: Sequence[str], share: float) -> NDArray[np.bool_]:
@@ -165,8 +182,10 @@ def split(windows: Windows, share: float) -> tuple[Windows, Windows]:
     out = held_out(windows.videos, share)
     learn, test = windows.subset(np.flatnonzero(~out)), windows.subset(np.flatnonzero(out))
     if share and not (len(learn) and len(test)):
+        videos = len(set(windows.videos))
+        change = "change validation.share" if videos > 1 else "set validation.share to 0"
         raise ValueError(
-            f"holding out {share:.0%} of {len(set(windows.videos))} videos leaves {len(learn)} windows to learn "
-            f"from and {len(test)} to validate on: change validation.share, or name validation.videos"
+            f"holding out {share:.0%} of {counted(videos, 'video')} leaves {len(learn)} windows to learn "
+            f"from and {len(test)} to validate on: {change}, or name validation.videos"
         )
     return learn, test

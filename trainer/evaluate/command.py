@@ -107,11 +107,12 @@ class Evaluate:
         refused: list[DataError] = []
         for benchmark in benchmarks:
             try:
+                _came_through(benchmark)
                 if self.fractions:
                     shares += self._fractions(benchmark, refused)
                 elif benchmark.supervised:
                     scores += self._scored_vot(benchmark, refused)
-                elif _withheld(truth := self._truth(benchmark)):
+                elif _withheld(benchmark, truth := self._truth(benchmark)):
                     packed += self._packed(benchmark, truth, refused)
                 else:
                     scores += self._scored(benchmark, truth, refused)
@@ -192,7 +193,13 @@ class Evaluate:
             raise ValueError(
                 f"the supervised experiment is VOT's: it needs a dataset of kind vot, not {kind}"
             )
-        return kind == "vot" and self.experiment != "ope"
+        supervised = kind == "vot" and self.experiment != "ope"
+        if supervised and self.fractions:
+            raise ValueError(
+                "--fractions: VOT's supervised experiment keeps no record of who gave each frame's box. "
+                "Add --experiment ope, and run the trackers in a single pass"
+            )
+        return supervised
 
     def _run_all(self, benchmark: _Benchmark) -> bool:
         """Run all trackers on a benchmark; True if one failed on a video."""
@@ -324,6 +331,19 @@ class _Benchmark:
     names: Sequence[str]
 
 
+def _came_through(benchmark: _Benchmark) -> None:
+    """See that there is something to score of trackers that were run.
+
+    Raises:
+        DataError: If none of them has a folder of boxes: that of the benchmark is made with the first video.
+    """
+    if benchmark.trackers and not benchmark.folder.is_dir():
+        problem = "no video came through, so there are no boxes to score"
+        raise DataError(
+            benchmark.folder, problem, "Mend what is told of each above, and run the same command again"
+        )
+
+
 def _complain(lines: Sequence[str], what: str) -> None:
     """Print some lines, and how many more there are."""
     more = [f"and {len(lines) - SHOWN} more {what}"] * (len(lines) > SHOWN)
@@ -345,6 +365,17 @@ def _protocol(dataset: VideoDataset, kind: str) -> Protocol:
     return PROTOCOLS[kind]
 
 
-def _withheld(truth: Truth) -> bool:
-    """Whether nothing can be scored because only the first frames have a box (GOT-10k test)."""
-    return truth.protocol is PROTOCOLS["got10k"] and not truth.counted.any()
+def _withheld(benchmark: _Benchmark, truth: Truth) -> bool:
+    """Whether nothing can be scored because only the first frames have a box (GOT-10k test).
+
+    Raises:
+        DataError: If nothing can be scored for another reason.
+    """
+    if truth.counted.any():
+        return False
+    if truth.protocol is PROTOCOLS["got10k"] and getattr(benchmark.dataset, "split", None) == "test":
+        return True
+    root = benchmark.dataset.root
+    problem = f"no frame of {counted(len(truth.names), 'video')} counts, so there is nothing to score"
+    remedy = "Name videos of two frames or more whose target is there and not covered (cover.label) after the first"
+    raise DataError(root, problem, remedy)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -162,7 +162,7 @@ def run_trackers(
     Raises:
         ValueError: If a tracker cannot be built, which is found out before any is run, as far as it can be.
         DataError: If the folder holds boxes of this name that were made with something else or of other videos, a
-            tracker's files changed before a process had read them, or a worker died.
+            tracker's files changed before a process had read them.
     """
     for tracker in trackers:
         tracker.check()
@@ -191,7 +191,7 @@ def run_trackers(
     outcomes = {}
     with progress("frames") as bar:
         task = bar.add_task(f"tracking {dataset.spec}", total=sum(lengths[job.video] for job in jobs))
-        for job, outcome in _here(jobs) if processes <= 1 else _spread(jobs, processes, folder):
+        for job, outcome in _here(jobs) if processes <= 1 else _spread(jobs, processes):
             outcomes[job.boxes_file] = outcome
             bar.advance(task, lengths[job.video])
     # Not as they came in: of many failures a report shows the first, and they should be the same ones every time.
@@ -254,22 +254,58 @@ def _here(jobs: Sequence[Job]) -> Iterator[tuple[Job, Outcome]]:
     return ((job, run_job(job)) for job in jobs)
 
 
-def _spread(jobs: Sequence[Job], processes: int, folder: Path) -> Iterator[tuple[Job, Outcome]]:
+def _spread(jobs: Sequence[Job], processes: int) -> Iterator[tuple[Job, Outcome]]:
+    """Run jobs in processes. One that dies takes all with it, and of the videos under way nobody knows which it was.
+
+    So these are tried one after the other before others are begun. The video whose process dies even then has failed.
+    """
     waiting = iter(jobs)
+    suspects = yield from _until_a_death(waiting, processes)
+    while suspects:
+        for job in suspects:
+            yield job, _alone(job)
+        suspects = yield from _until_a_death(waiting, processes)
+
+
+def _until_a_death(waiting: Iterator[Job], processes: int) -> Generator[tuple[Job, Outcome], None, list[Job]]:
+    """Run jobs until there are no more, or a process died; returns those that were under way then."""
+    under_way: dict[Future[Outcome], Job] = {}
+    suspects: list[Job] = []
     with worker_processes(processes) as pool:
-        under_way: dict[Future[Outcome], Job] = {}
-        try:
-            while True:
-                while len(under_way) < AHEAD * processes and (job := next(waiting, None)) is not None:
+        while True:
+            while (
+                not suspects
+                and len(under_way) < AHEAD * processes
+                and (job := next(waiting, None)) is not None
+            ):
+                try:
                     under_way[pool.submit(run_job, job)] = job
-                if not under_way:
-                    return
-                for future in wait(under_way, return_when=FIRST_COMPLETED).done:
-                    job = under_way.pop(future)
-                    yield job, future.result()
-        except BrokenProcessPool as error:
-            problem = "a worker process died (memory, or a crash in a tracker's native code)"
-            raise DataError(folder, problem, "Run the same command again: whole videos are kept") from error
+                except BrokenProcessPool:
+                    suspects.append(job)
+            if not under_way:
+                return suspects
+            for future in wait(under_way, return_when=FIRST_COMPLETED).done:
+                job = under_way.pop(future)
+                try:
+                    outcome = future.result()
+                except BrokenProcessPool:
+                    suspects.append(job)
+                else:
+                    yield job, outcome
+
+
+def _alone(job: Job) -> Outcome:
+    with worker_processes(1) as pool:
+        try:
+            return pool.submit(run_job, job).result()
+        except BrokenProcessPool:
+            return Outcome(_DIED)
+
+
+_DIED = (
+    "the worker process died, and once more with no other video under way (memory, or a crash in native code). "
+    "Look with `python -m teachers try` or `python -m trainer.track`; --exclude leaves the video out"
+)
 
 
 _trackers: dict[str, Teacher] = {}

@@ -9,6 +9,7 @@ On the command line trackers and teachers are written alike, see `teachers.pool`
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from datasets.strict_yaml import parse_yaml_file
 from teachers import pool, registry
 from teachers.base import Teacher
 from teachers.named_files import content_digest, files_of
-from teachers.options import TeacherConfigError
+from teachers.options import TeacherConfigError, parameters_of
 
 STUDENTS = {
     "tras": "trainer.trackers:Tras",
@@ -140,24 +141,36 @@ def read_trackers(path: Path, defaults: Defaults) -> list[TrackerSpec]:
 
 def _spec(name: str, entry: Mapping[str, Any], defaults: Defaults) -> TrackerSpec:
     if not name or name.startswith(".") or any(c in name for c in "/\\\0"):
-        raise ValueError(f"tracker {name!r}: the name becomes a folder's. Write NAME={name}")
+        remedy = "Give one without / and \\ that does not begin with a dot, as in NAME=kcf"
+        raise ValueError(f"tracker {name!r}: the name becomes a folder's. {remedy}")
     options = {str(key): value for key, value in entry.items()}
     use = str(options.pop("use", name))
     if use not in STUDENTS:
         return TrackerSpec(name, use, options)
     if "weights" not in options:
         if defaults.weights is None:
-            raise ValueError(
-                f"tracker {name}: {use} holds a student. Give its weights: --weights runs/first/best.safetensors"
-            )
+            remedy = "Give its weights: --weights runs/first/best.safetensors"
+            raise ValueError(f"tracker {name}: {_unknown(use, options)}{use} holds a student. {remedy}")
         options["weights"] = str(defaults.weights)
     wanted = {"trast": "teacher", "trasfust": "teachers"}.get(use)
     if wanted is not None and wanted not in options:
         if not defaults.teachers:
-            raise ValueError(f"tracker {name}: {use} runs beside teachers. Name them: --teachers kcf")
+            remedy = "Name them: --teachers kcf"
+            raise ValueError(f"tracker {name}: {_unknown(use, options)}{use} runs beside teachers. {remedy}")
         options[wanted] = pool.named(defaults.teachers, defaults.kind)
     elif wanted is not None:
         # Written anew only where the kind says something new: else boxes that are there would count as made otherwise.
         told = pool.beside(options, defaults.kind)
         options[wanted] = told if told != pool.beside(options) else options[wanted]
     return TrackerSpec(name, STUDENTS[use], options)
+
+
+def _unknown(use: str, options: Mapping[str, Any]) -> str:
+    """What is said first where an option is missing: those that are unknown, of which one may be meant for it."""
+    known = parameters_of(use, registry.factory_of(STUDENTS[use]))
+    said = ""
+    for name in options:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            said += f"{name} is no option of {use}" + (f", did you mean {near[0]}?" if near else ".") + " "
+    return said
