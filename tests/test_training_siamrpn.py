@@ -338,7 +338,9 @@ def test_a_training_goes_on_with_its_own_options_only(tmp_path, capsys):
     said = " ".join(capsys.readouterr().err.split())
     assert "slim.checkpoint.pt" in said and "seed 0 instead of 1, rate 0.001 instead of 0.01" in said
     assert "precision None instead of bfloat16" in said and "leave out --resume" in said
-    for content in (b"PK cut off", b""):
+    torch.save({"options": {}, "numbers": torch.zeros(100_000)}, tmp_path / "whole.pt")
+    whole = (tmp_path / "whole.pt").read_bytes()
+    for content in (b"PK cut off", b"", whole[:5_000], whole[:50_000], whole[:-10]):
         (tmp_path / "slim.checkpoint.pt").write_bytes(content)
         assert run_only_command(Train, "train", arguments) == 2
         assert "cannot be read" in " ".join(capsys.readouterr().err.split())

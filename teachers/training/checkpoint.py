@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,9 +29,9 @@ def read_checkpoint(path: Path, options: Mapping[str, int | float | str]) -> dic
         raise DataError(path, "there is no checkpoint, hence no training to go on from", "Leave out --resume")
     try:
         content: object = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:  # forbidden, or a disk's error: the system names it
-        raise
     except Exception as error:  # damaged bytes make the reader raise almost anything
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+            raise  # forbidden, or a disk's error: the system names it; EINVAL is a seek to before a cut file's start
         problem = f"the checkpoint cannot be read ({type(error).__name__})"
         raise DataError(path, problem, "Begin anew, without --resume") from error
     if not isinstance(content, dict) or not isinstance(content.get("options"), dict):
