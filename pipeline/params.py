@@ -243,13 +243,15 @@ def complaints(error: ValidationError) -> str:
     """One clause per offending key: its dotted name, its value, what is wrong, what may have been meant."""
     clauses = []
     for detail in error.errors():
-        key = ".".join(str(part) for part in detail["loc"]) or "the whole file"
+        key = ".".join(str(part) for part in detail["loc"])
         message = detail["msg"].removeprefix("Value error, ")
         if detail["type"] == "extra_forbidden":
             near = difflib.get_close_matches(str(detail["loc"][-1]), _allowed(detail["loc"][:-1]), n=1)
             message = "there is no such key" + (f"; did you mean {near[0]}?" if near else "")
         value = "" if detail["type"] == "missing" or not detail["loc"] else f" = {detail['input']!r}"
-        clauses.append(f"{key}{value}: {message}")
+        clauses.append(
+            f"{key}{value}: {message}" if key else message
+        )  # of several keys at odds it names them
     return "; ".join(clauses)
 
 

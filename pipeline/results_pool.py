@@ -71,11 +71,13 @@ def read_results(
             problem = f"{name} has a result for none of the {len(index)} videos, such as {index.names[0]}"
             remedy = f"Name the results that trackers had on {dataset}, or --teachers that have some"
             raise DataError(results, problem, remedy)
-        pool[name] = _trajectories(name, index, found)
+        pool[name] = _trajectories(name, index, found, folder)
     return index, pool
 
 
-def _trajectories(teacher: str, index: Index, results: Sequence[Boxes | DataError]) -> Trajectories:
+def _trajectories(
+    teacher: str, index: Index, results: Sequence[Boxes | DataError], folder: ResultsFolder
+) -> Trajectories:
     """Overlaps of one teacher on all videos at once; a video's error makes it a failed one."""
     errors = [str(result) if isinstance(result, DataError) else "" for result in results]
     found = [result for result in results if not isinstance(result, DataError)]
@@ -90,7 +92,6 @@ def _trajectories(teacher: str, index: Index, results: Sequence[Boxes | DataErro
     # Row by row from the end, so that each video keeps the message of its first bad row.
     for row in np.flatnonzero(~is_valid(boxes))[::-1]:
         v = int(np.searchsorted(offset, row, side="right")) - 1
-        box = tuple(boxes[row].tolist())
-        errors[v] = f"frame {row - offset[v]} of {index.names[v]}: (x, y, w, h) = {box} is no box"
+        errors[v] = str(folder.no_box(teacher, index.names[v], int(row - offset[v]), boxes[row]))
     status = np.where([bool(error) for error in errors], Status.FAILED, Status.COMPLETED).astype(np.uint8)
     return Trajectories(teacher, index.fingerprint, None, status, errors, offset, boxes, overlaps)

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tyro
@@ -21,6 +22,7 @@ from blake3 import blake3
 from datasets import open_dataset
 from datasets.command_line import run_only_command
 from datasets.errors import DataError
+from datasets.spec import parse_spec
 from pipeline import places
 from pipeline.executor import executor
 from pipeline.follow import Job, Outcome, run_job, worker_died
@@ -30,7 +32,7 @@ from pipeline.lockstep import run_in_lockstep
 from pipeline.params import ExecutorParams, Params, TeacherParams, read_params
 from pipeline.plan import Plan, planned
 from pipeline.trajectories import Status, Trajectories
-from teachers import registry
+from teachers import pool, registry
 from teachers.named_files import content_digest, files_of
 from teachers.options import TeacherConfigError
 
@@ -56,7 +58,7 @@ def track(name: str, params: Params, index: Index) -> Trajectories:
     wanted = params.teachers[name]
     try:
         # A worker on another machine finds a checkpoint by its path, not by its name.
-        options = registry.completed_options(wanted.use, wanted.options)
+        options = registry.completed_options(wanted.use, _told(wanted, index))
         plan = planned(name, wanted.use, options, params.executor)
         # Built once here, so that what is wrong with it is said once; a GPU's memory is left to the workers.
         teacher = registry.create(
@@ -105,6 +107,11 @@ def track(name: str, params: Params, index: Index) -> Trajectories:
         for v, video in enumerate(index.names)
     ]
     return Trajectories.of(name, index.fingerprint, stop_below, trajectories)
+
+
+def _told(wanted: TeacherParams, index: Index) -> dict[str, Any]:
+    """A teacher's options; recordings have the base of the dataset's files, as in `pipeline.stats --results`."""
+    return pool.of_dataset(wanted.use, wanted.options, parse_spec(index.spec).kind)
 
 
 def outcomes(

@@ -68,6 +68,24 @@ def beside(options: Mapping[str, Any], kind: str | None = None) -> dict[str, dic
     return named([given] if isinstance(given, str) else given, kind)
 
 
+def of_dataset(use: str, options: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """A teacher's options, with recordings, itself or beside it, told of which kind of dataset they are.
+
+    Args:
+        use: The teacher, as the registry knows it.
+        options: In YAML's form.
+        kind: Of the dataset; a recording that says one, or the base of its boxes, keeps that.
+
+    Raises:
+        TeacherConfigError: See `named`.
+    """
+    told = _of_kind(use, dict(options), kind)
+    for key in ("teacher", "teachers"):
+        if told.get(key) and registry.has_teachers(use):
+            told[key] = beside({key: told[key]}, kind)
+    return told
+
+
 def parts(use: str, options: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
     """What a tracker is made of: itself, and the teachers beside it; each as the registry takes it.
 

@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import DirectoryPath
 
 from datasets import results as recordings
+from datasets.boxes import is_valid
 from teachers.base import NoRecordingError, TeacherError
 
 if TYPE_CHECKING:
@@ -64,25 +65,33 @@ class Recorded:
             NoRecordingError: If there is no file for this video, or it has another number of rows than the
                 video has frames; the message names the file and both numbers.
             DataError: If the file is not a table of boxes.
+            TeacherError: If its first row is no box.
         """
         try:
             self._boxes = self._folder.read(self._tracker, task.name, task.length, self._repetition)
         except (recordings.MissingResultError, recordings.ResultLengthError) as error:
             raise NoRecordingError(str(error)) from error
         self._task, self._frame = task, 0
-        first: Box = self._boxes[0].copy()
-        return first
+        return self._row()
 
     def track(self, image: Image | None) -> Box:
         """Return the next row.
 
         Raises:
-            TeacherError: If there is no video, or no row left.
+            TeacherError: If there is no video, no row left, or the next one is no box; the message names the file.
         """
         self._frame += 1
         if self._task is None or self._frame >= len(self._boxes):
             raise TeacherError(
                 f"{self._tracker}: asked for frame {self._frame} of {len(self._boxes)} recorded"
             )
+        return self._row()
+
+    def _row(self) -> Box:
         row: Box = self._boxes[self._frame].copy()
+        if not is_valid(row):
+            name = self._task.name if self._task else ""
+            raise TeacherError(
+                str(self._folder.no_box(self._tracker, name, self._frame, row, self._repetition))
+            )
         return row

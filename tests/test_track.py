@@ -33,6 +33,7 @@ from pipeline.follow import Job, Outcome, WorkerError, built, decoded_ahead, fol
 from pipeline.index import Index, make_index
 from pipeline.journal import Entry, Journal
 from pipeline.params import TeacherParams, read_params
+from pipeline.results_pool import read_results
 from pipeline.select import lowest_overlap
 from pipeline.track import Command, recipe, track
 from pipeline.trajectories import Status, Trajectories, Trajectory
@@ -488,6 +489,36 @@ def test_recorded_results_are_read_anew(prepared, tmp_path):
             write_results(tmp_path / "results", "A", name, boxes + step)
         _, trajectories = prepared("recorded", stop_below=None, **options)
         np.testing.assert_allclose(trajectories.boxes, truth.reshape(-1, 4) + step, atol=1e-3)
+
+
+def test_results_have_the_base_of_the_datasets_files_as_in_statistics_of_them(
+    prepared, tmp_path, small_videos
+):
+    results, index = tmp_path / "results", Index.read()
+    (results / "A").mkdir(parents=True)  # flat files, which are 1-based by their form alone
+    for name, boxes in zip(index.names, index.ground_truth.reshape(len(index), -1, 4), strict=True):
+        np.savetxt(results / "A" / f"{name}.txt", boxes, "%.4f", ",")
+    options = {"results": str(results), "tracker": "A"}
+    _, told = read_results(f"got10k:{small_videos}:train", results)
+    for own, base in (({}, 0), ({"base": 1}, 1), ({"kind": "otb"}, 1)):
+        _, trajectories = prepared("recorded", stop_below=None, **options, **own)
+        shift = np.array([base, base, 0, 0], np.float32)
+        np.testing.assert_allclose(trajectories.boxes, told["A"].boxes - shift, atol=1e-3)
+    np.testing.assert_allclose(told["A"].boxes, index.ground_truth, atol=1e-3)
+
+
+def test_a_recorded_row_that_is_no_box_is_named_with_its_file(prepared, tmp_path, small_videos):
+    results, index = tmp_path / "results", Index.read()
+    for name, boxes in zip(index.names, index.ground_truth.reshape(len(index), -1, 4), strict=True):
+        write_results(results, "A", name, boxes)
+    file = results / "A" / index.names[1] / f"{index.names[1]}_001.txt"
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join([*lines[:6], "7,8,0,9", *lines[7:]]))
+    said = f"{file}: row 7 (frame 6): (x, y, w, h) = (7, 8, 0, 9) is no box. Run the tracker again"
+    _, tracked = prepared("recorded", stop_below=None, results=str(results), tracker="A")
+    _, read = read_results(f"got10k:{small_videos}:train", results)
+    for errors in (tracked.errors, read["A"].errors):
+        assert said in errors[1] and not any(errors[2:] + errors[:1])
 
 
 def test_a_worker_whose_teacher_is_not_the_one_the_run_began_with(small_videos):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 
+import h5py
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -100,6 +101,13 @@ def test_index_and_iteration(path):
         with pytest.raises(IndexError):
             reader[len(reader)]
         assert "6 windows" in repr(reader)
+
+
+@pytest.mark.parametrize("locking", [True, False, None])
+def test_a_set_that_this_process_has_open_already(path, locking):
+    opened = (h5py.File(path.with_name(name), "r", locking=locking) for name in (path.name, "frames.h5"))
+    with next(opened), next(opened), TransferReader(path) as reader:
+        assert reader[0].crop(1, reader[0].ground_truth[0]).pixels.shape == (128, 128, 3)
 
 
 def test_threads_and_pickles(path):

@@ -321,7 +321,7 @@ def test_a_file_that_is_not_there_does_not_hide_what_is_wrong_with_others(copy, 
     said = capsys.readouterr().out.splitlines()
     assert len(said) == 3 and "overlap/best, window 0" in said[0]
     assert said[1] == f"{tmp_path / 'absent.h5'}: file: cannot be read (No such file or directory)"
-    assert said[2] == f"{tmp_path}: file: cannot be read (Is a directory)"
+    assert said[2] == f"{tmp_path}: file: cannot be read (Is a directory). Name the sets in this folder"
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from datasets.boxes import Boxes
 from datasets.errors import DataError
 from datasets.results.errors import ResultLengthError
@@ -98,6 +100,23 @@ class ResultsFolder:
         if length is not None and len(boxes) != length:
             raise ResultLengthError(file, len(boxes), length)
         return boxes
+
+    def no_box(self, tracker: str, video: str, frame: int, box: Boxes, repetition: int = 1) -> DataError:
+        """The error for a row that was read and is no box; it shows what the file holds.
+
+        Args:
+            tracker: As `read` takes it.
+            video: The same.
+            frame: Number of the row, from 0.
+            box: (4,), as it was read.
+            repetition: Which run, from 1.
+        """
+        held = (box + self.base(tracker) * np.array([1, 1, 0, 0], box.dtype)).tolist()
+        return DataError(
+            self.file(tracker, video, repetition),
+            f"row {frame + 1} (frame {frame}): (x, y, w, h) = ({', '.join(f'{value:g}' for value in held)}) is no box",
+            "Run the tracker again on this video, or leave the video out",
+        )
 
     def read_all(
         self,

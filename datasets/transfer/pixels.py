@@ -45,7 +45,7 @@ def open_checked(path: Path, kinds: tuple[str, ...]) -> h5py.File:
         DataError: If it is of another format or version, or not what HDF5 can read.
     """
     try:
-        file = h5py.File(path, "r", locking=False)
+        file = _opened(path)
     except OSError as error:
         raise DataError(path, f"HDF5 cannot open it ({error})", _REMEDY) from error
     kind, version = file.attrs.get("format"), file.attrs.get("format_version")
@@ -58,6 +58,17 @@ def open_checked(path: Path, kinds: tuple[str, ...]) -> h5py.File:
         )
         raise DataError(path, f"has format {kind!r}, format_version {version}", remedy)
     return file
+
+
+def _opened(path: Path) -> h5py.File:
+    """Open a file without a lock, which network disks may not have, or as this process (a notebook) has it open."""
+    for locking in (False, None):
+        try:
+            return h5py.File(path, "r", locking=locking)
+        except OSError as error:
+            if "flag values don't match" not in str(error):
+                raise
+    return h5py.File(path, "r", locking=True)
 
 
 def array_in(file: h5py.File, name: str) -> h5py.Dataset:

@@ -78,7 +78,8 @@ def validate(
                 return _frames(path, file, FRAMES_ARRAYS, FRAMES_ATTRIBUTES, pixels, advance)
             return _set(path, file, pixels, advance)
     except OSError as error:
-        return [Problem(path, "file", f"cannot be read ({error.strerror})")]
+        remedy = ". Name the sets in this folder" if path.is_dir() else ""
+        return [Problem(path, "file", f"cannot be read ({error.strerror}){remedy}")]
     except DataError as error:
         return [Problem(error.path, "file", f"{error.problem}. {error.remedy}")]
 
