@@ -118,10 +118,10 @@ def test_checkpoints_that_are_found_without_being_named_count(tmp_path, monkeypa
         TrackerSpec("S", "siamrpn", {"variant": "siamrpn_alex_dwxcorr"}),
         TrackerSpec("T", "trainer.trackers:Trast", {"teacher": "siamrpn,variant=siamrpn_alex_dwxcorr"}),
     ):
-        file.write_bytes(b"1")
+        file.write_bytes(bytes(26_000_000))  # as large as the checkpoint is at least
         before = place.recipe()
         assert str(file) in before["files"]
-        file.write_bytes(b"2")
+        file.write_bytes(bytes(26_000_001))
         assert place.recipe() != before
 
 

@@ -188,7 +188,12 @@ def test_bad_results_fail_their_video_alone(
         {"pool": pool, "beta": 0.9, "trajectories": 1, "ao": 1.0, "windows": 1} for pool in ("A", "pool")
     ]
     assert "A: 4 of 5 trajectories failed" in err
-    for part in ("v1", "39 rows for a video of 40 frames", "41 rows for a video of 40", "frame 7 of v4"):
+    for part in (
+        "v1",
+        "39 rows for a video of 40 frames",
+        "41 rows for a video of 40",
+        "v4_001.txt: row 8 (frame 7)",
+    ):
         assert part in err
 
 
