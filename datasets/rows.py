@@ -148,6 +148,11 @@ def read_flags(path: Path, highest: int = 1) -> NDArray[np.uint8]:
     return values.astype(np.uint8)
 
 
+def read_line(path: Path, row: int) -> str:
+    """Line `row` of a table (1-based) as it is written, cut where it is long, to show a user what to search for."""
+    return _shortened(_lines(read_bytes(path), path)[row - 1])
+
+
 def first_row_columns(data: bytes) -> int:
     """How many values the first line of a file's content holds; 0 where it is blank."""
     line = re.split(rb"[\r\n]", data.lstrip(), maxsplit=1)[0].decode("utf-8", "replace").strip()
