@@ -21,6 +21,7 @@ from datasets.errors import DataError
 
 _SEPARATOR = re.compile(r"[ \t]*,[ \t]*|[ \t]+")
 _CHUNK = 256  # files that one thread reads in a row
+_TOO_LARGE = 2.0**128 - 2.0**103  # the smallest number that rounds to infinity in float32
 _NOTHING = np.empty((0, 0), np.float32)
 _BOX_REMEDY = "Write one row of numbers per frame, x,y,w,h, or NaN,NaN,NaN,NaN where the target is absent"
 
@@ -203,7 +204,7 @@ def _number(word: str, path: Path, row: int, column: int, remedy: str) -> float:
         value = float("x" if "_" in word else word)
     except ValueError:
         raise DataError(path, f"{place} is {_shortened(word)!r}, not a number", remedy, row + 1) from None
-    if abs(value) > np.finfo(np.float32).max:
+    if abs(value) >= _TOO_LARGE:  # of float64: NumPy would first bring the value to float32, and warn
         raise DataError(path, f"{place} is {_shortened(word)!r}, not a finite number", remedy, row + 1)
     return value
 
