@@ -30,6 +30,7 @@ from datasets.rows import read_flags, read_line
 from datasets.video import Video, VideoDataset
 
 DefectKind = Literal[
+    "list",
     "annotation",
     "row-counts",
     "missing-images",
@@ -45,6 +46,7 @@ DefectKind = Literal[
 ]
 
 KINDS: dict[DefectKind, str] = {
+    "list": "the list of videos is faulty: what is no name there is passed over",
     "annotation": "a file or folder is missing or malformed: the video cannot be read",
     "row-counts": "images, boxes and labels differ in number",
     "missing-images": "the images' numbers have gaps",
@@ -66,7 +68,7 @@ class Defect:
     """One finding in one video.
 
     Attributes:
-        video: The video's name.
+        video: The video's name; "" where the list of videos is at fault.
         kind: One of `KINDS`.
         detail: What was found, with the value.
         path: The first file at fault, for a box the annotation; None where no single one is.

@@ -14,6 +14,7 @@ from datasets import open_dataset
 from datasets.__main__ import main
 from datasets.audit import Defect, audit
 from datasets.audit_command import Audit
+from datasets.errors import DataError
 from datasets.image_integrity import inspect_image
 from datasets.video import Video, VideoDataset
 
@@ -281,6 +282,41 @@ def test_command_line(
     captured = capsys.readouterr()
     assert captured.err.startswith("python -m datasets: /nothing/here: there is no such folder")
     assert "Traceback" not in captured.err
+
+
+@pytest.mark.parametrize(
+    ("text", "row", "said", "videos"),
+    [
+        ("../v1\nA\nB\n", 1, "'../v1' is not a video name", 2),
+        ("A\nB\nA\n", 3, "'A' stands here a second time (first in line 1)", 2),
+        ("../v1\n", 1, "'../v1' is not a video name", 0),
+        ("# A\n", None, "the list holds no video name", 0),
+    ],
+)
+def test_a_fault_of_the_list_is_a_defect_and_the_other_videos_are_inspected(
+    text: str, row: int | None, said: str, videos: int, clean: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listed, spec = clean / "list.txt", f"got10k:{clean.parent}"
+    listed.write_text(text)
+    (clean / "B" / "absence.label").write_text("0\n1\n0\n0\n")
+    assert Audit(spec, workers=2, json=True).run() == 1
+    report = json.loads(capsys.readouterr().out)
+    fault, *others = report["defects"]
+    assert (fault["video"], fault["kind"], fault["path"], fault["row"]) == ("", "list", str(listed), row)
+    assert said in fault["detail"]
+    assert [defect["video"] for defect in others] == ["B"] * bool(videos)
+    assert report["videos"] == videos
+    assert Audit(spec, workers=1, ignore=("absent-frames",)).run() == 1
+    assert f"1 defect in 0 of {videos} video" in capsys.readouterr().out.replace("\n", "")
+    with pytest.raises(DataError):
+        open_dataset(spec)  # nobody else takes such a list
+
+
+def test_a_faulty_list_to_leave_out_is_refused(clean: Path, tmp_path: Path) -> None:
+    """Else the audit would look at videos that were to be left out."""
+    (tmp_path / "without.txt").write_text("A\n../B\n")
+    with pytest.raises(DataError, match="line 2"):
+        Audit(f"got10k:{clean.parent}", exclude=tmp_path / "without.txt", workers=1).run()
 
 
 def test_names_are_printed_as_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
