@@ -32,5 +32,9 @@ class Annotations(FolderDataset):
         super().__init__("annotations", root, split, names)
 
     def _read(self, name: str) -> Video:
-        boxes = read_rows(self.root / f"{name}.txt", origin=self.base)
+        boxes = read_rows(self.annotation(name), origin=self.base)
         return Video(name, (), boxes, absence(boxes))
+
+    def annotation(self, name: str) -> Path:
+        """NAME.txt."""
+        return self.root / f"{name}.txt"

@@ -9,7 +9,7 @@ Findings of one kind in one video are one defect that counts its frames and name
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -26,9 +26,11 @@ from datasets.image_files import ImageFiles, gaps
 from datasets.image_integrity import Inspection, inspect_image
 from datasets.known_defects import KNOWN_DEFECTS
 from datasets.processes import worker_processes
+from datasets.rows import read_flags, read_line
 from datasets.video import Video, VideoDataset
 
 DefectKind = Literal[
+    "list",
     "annotation",
     "row-counts",
     "missing-images",
@@ -44,6 +46,7 @@ DefectKind = Literal[
 ]
 
 KINDS: dict[DefectKind, str] = {
+    "list": "the list of videos is faulty: what is no name there is passed over",
     "annotation": "a file or folder is missing or malformed: the video cannot be read",
     "row-counts": "images, boxes and labels differ in number",
     "missing-images": "the images' numbers have gaps",
@@ -65,12 +68,13 @@ class Defect:
     """One finding in one video.
 
     Attributes:
-        video: The video's name.
+        video: The video's name; "" where the list of videos is at fault.
         kind: One of `KINDS`.
         detail: What was found, with the value.
-        path: The first file at fault; None where no single one is.
+        path: The first file at fault, for a box the annotation; None where no single one is.
         frame: 0-based index of the first frame at fault, or None.
         frames: How many frames are at fault; 0 where that has no meaning.
+        row: 1-based line of `path` at fault, where it is a text file, or None.
     """
 
     video: str
@@ -79,6 +83,36 @@ class Defect:
     path: Path | None = None
     frame: int | None = None
     frames: int = 0
+    row: int | None = None
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where a video's boxes and absence are written, for a defect has to name what a user can search for.
+
+    Attributes:
+        file: The annotation; None where that is not known.
+        base: What it calls the first pixel, 0 or 1.
+        absence: Files of absence flags.
+        marked: The flags of all of them, bool (rows,); None where there are none.
+    """
+
+    file: Path | None = None
+    base: int = 0
+    absence: tuple[Path, ...] = ()
+    marked: NDArray[np.bool_] | None = None
+
+    def named_in(self, note: str) -> Path | None:
+        """The file that a reader's note is about: the flags' that it begins with, else the annotation."""
+        return next((file for file in self.absence if note.startswith(f"{file.name} ")), self.file)
+
+    def marking(self, frame: int) -> Path | None:
+        """The file whose flags mark a frame as absent."""
+        for file in self.absence:
+            flags = read_flags(file)
+            if frame < len(flags) and flags[frame]:
+                return file
+        return None
 
 
 def audit(
@@ -136,21 +170,29 @@ def _check_video(dataset: VideoDataset, name: str) -> tuple[list[Defect], bytes]
         defects.append(Defect(name, "known-defect", KNOWN_DEFECTS[name]))
     try:
         video = dataset[name]
-        extra = dataset.audit(name) if isinstance(dataset, FolderDataset) else []
-        marked = dataset.marked_absent(name) if isinstance(dataset, FolderDataset) else None
+        source, extra = _source(dataset, name)
     except DataError as error:
-        return [*defects, Defect(name, "annotation", str(error), error.path)], b""
-    defects += [Defect(name, "row-counts", note) for note in (*video.notes, *extra) if note != WITHHELD]
+        return [*defects, Defect(name, "annotation", str(error), error.path, row=error.row)], b""
+    notes = [(source.named_in(note), note) for note in video.notes if note != WITHHELD]
+    defects += [Defect(name, "row-counts", note, path) for path, note in (*notes, *extra)]
     if WITHHELD not in video.notes:
-        defects += _box_defects(video, marked)
+        defects += _box_defects(video, source)
     inspections = [inspect_image(path) for path in video.frames]
     if inspections:
         defects += _image_defects(video, inspections)
-        defects += _border_defects(video, inspections)
+        defects += _border_defects(video, source, inspections)
         content = blake3(b"".join(i.digest for i in inspections))
         content.update(video.ground_truth.tobytes())
         return defects, content.digest(length=16)
     return defects, b""
+
+
+def _source(dataset: VideoDataset, name: str) -> tuple[_Source, list[tuple[Path, str]]]:
+    """Where a video is annotated, and what else is wrong with those files."""
+    if not isinstance(dataset, FolderDataset):
+        return _Source(), []
+    file, flags = dataset.annotation(name), dataset.absence_files(name)
+    return _Source(file, dataset.base, flags, dataset.marked_absent(name)), dataset.audit(name)
 
 
 def _image_defects(video: Video, inspections: list[Inspection]) -> Iterator[Defect]:
@@ -178,20 +220,28 @@ def _same(inspections: list[Inspection], i: int) -> bool:
     return bool(inspections[i].digest) and inspections[i].digest == inspections[i - 1].digest
 
 
-def _box_defects(video: Video, marked: NDArray[np.bool_] | None) -> Iterator[Defect]:
-    boxes = video.ground_truth
+def _box_defects(video: Video, source: _Source) -> Iterator[Defect]:
+    marked, boxes = source.marked, video.ground_truth
     invalid = ~is_valid(boxes)
     # A benchmark without flags marks absence by a row of NaN alone; with flags, by the flags.
     excused = np.isnan(boxes).all(axis=1) if marked is None else fitted(marked, len(boxes), "flags")[0]
     faulty = np.flatnonzero(invalid & ~excused)
     if faulty.size:
-        yield _defect(video, "invalid-box", faulty, f"the box is {_shown(boxes[faulty[0]])}")
+        yield _box_defect(video, "invalid-box", faulty, source)
     absent = np.flatnonzero(video.absent & ~(invalid & ~excused))
     if absent.size:
-        yield _defect(video, "absent-frames", absent, "the target is absent")
+        yield _absence_defect(video, absent, source)
 
 
-def _border_defects(video: Video, inspections: list[Inspection]) -> Iterator[Defect]:
+def _absence_defect(video: Video, absent: NDArray[Any], source: _Source) -> Defect:
+    file = source.marking(int(absent[0]))
+    if file is None:
+        return _box_defect(video, "absent-frames", absent, source, "; the target is absent")
+    detail = f"value {absent[0] + 1} of {file.name} marks the target as absent"
+    return replace(_defect(video, "absent-frames", absent, detail), path=file)
+
+
+def _border_defects(video: Video, source: _Source, inspections: list[Inspection]) -> Iterator[Defect]:
     sizes = np.array([i.size or (np.nan, np.nan) for i in inspections], np.float64)
     corners = to_corners(video.ground_truth)
     valid = is_valid(video.ground_truth) & ~np.isnan(sizes[:, 0])
@@ -203,8 +253,20 @@ def _border_defects(video: Video, inspections: list[Inspection]) -> Iterator[Def
         at = np.flatnonzero(mask)
         if at.size:
             width, height = sizes[at[0]].astype(int)
-            box = _shown(video.ground_truth[at[0]])
-            yield _defect(video, kind, at, f"the box is {box} in an image of {width} x {height}")
+            yield _box_defect(video, kind, at, source, f" in an image of {width} x {height}")
+
+
+def _box_defect(
+    video: Video, kind: DefectKind, at: NDArray[Any], source: _Source, remark: str = ""
+) -> Defect:
+    """A defect of the annotation: its file and line, and the row as the file has it, for `ground_truth` is 0-based."""
+    first = int(at[0])
+    if source.file is None:
+        box = ", ".join(f"{value:g}" for value in video.ground_truth[first])
+        return replace(_defect(video, kind, at, f"the box, 0-based, is ({box}){remark}"), path=None)
+    base = f" ({source.base}-based)" if source.base else ""
+    row = f"{source.file.name}, line {first + 1} is {read_line(source.file, first + 1)!r}"
+    return replace(_defect(video, kind, at, f"{row}{base}{remark}"), path=source.file, row=first + 1)
 
 
 def _defect(video: Video, kind: DefectKind, at: Sequence[int] | NDArray[Any], detail: str) -> Defect:
@@ -212,7 +274,3 @@ def _defect(video: Video, kind: DefectKind, at: Sequence[int] | NDArray[Any], de
     many = "" if len(at) == 1 else f" (the first of {len(at)} frames)"
     path = video.frames[first] if video.frames else None
     return Defect(video.name, kind, f"frame {first}{many}: {detail}", path, first, len(at))
-
-
-def _shown(box: NDArray[np.float32]) -> str:
-    return "(" + ", ".join(f"{value:g}" for value in box) + ")"

@@ -16,6 +16,7 @@ from rich.table import Column, Table
 from datasets.audit import KINDS, Defect, DefectKind, audit
 from datasets.command_line import counted, progress
 from datasets.folder_dataset import FolderDataset
+from datasets.names import noting_faults
 from datasets.processes import cores
 from datasets.spec import open_dataset
 
@@ -45,11 +46,13 @@ class Audit:
         """Audit and print; 0 if the dataset is clean, else 1."""
         if self.workers < 1:
             raise ValueError(f"--workers is {self.workers}, but has to be at least 1")
-        dataset = open_dataset(self.dataset, self.exclude)
+        with noting_faults() as faults:
+            dataset = open_dataset(self.dataset, self.exclude)
         with progress("videos") as bar:
             task = bar.add_task("Auditing", total=len(dataset))
             found = audit(dataset, min(self.workers, len(dataset)), lambda: bar.advance(task))
-            defects = [defect for defect in found if defect.kind not in self.ignore]
+            listed = [Defect("", "list", str(fault), fault.path, row=fault.row) for fault in faults]
+            defects = [defect for defect in (*listed, *found) if defect.kind not in self.ignore]
         if isinstance(dataset, FolderDataset) and (left := dataset.unlisted()):
             shown = ", ".join(left[:3]) + (", ..." if len(left) > 3 else "")
             print(
@@ -87,6 +90,6 @@ def _print_table(defects: list[Defect], counts: Counter[DefectKind], spec: str, 
     for kind, meaning in KINDS.items():
         if counts[kind]:
             console.print(f"{counts[kind]:6}  {kind}: {meaning}", highlight=False)
-    faulty = len({defect.video for defect in defects})
+    faulty = len({defect.video for defect in defects if defect.video})
     total, of = counted(len(defects), "defect"), counted(videos, "video")
     console.print(f"{spec}: {total} in {faulty:,} of {of}", highlight=False)

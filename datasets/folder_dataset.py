@@ -93,12 +93,22 @@ class FolderDataset(ABC):
         del name
         return None
 
+    def annotation(self, name: str) -> Path | None:
+        """The text file of a video's boxes, line i + 1 for frame i; None where no single file holds them."""
+        del name
+        return None
+
+    def absence_files(self, name: str) -> tuple[Path, ...]:
+        """The files that `marked_absent` is read from, those that are there; their value i + 1 is that of frame i."""
+        del name
+        return ()
+
     def unlisted(self) -> list[str]:
         """Folders that look like videos and that the benchmark's list does not name; none where it has no list."""
         return []
 
-    def audit(self, name: str) -> list[str]:
-        """What else is wrong with a video's files, which reading it does not need: a sentence each."""
+    def audit(self, name: str) -> list[tuple[Path, str]]:
+        """What else is wrong with a video's files, which reading it does not need: the file and a sentence each."""
         del name
         return []
 

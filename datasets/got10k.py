@@ -53,7 +53,7 @@ class Got10k(FolderDataset):
             remedy = f"Download it again, or remove {name} from {self.folder / 'list.txt'}"
             raise DataError(folder, "there is no such folder, though list.txt names it", remedy)
         images = list_images(folder)
-        boxes = read_rows(folder / "groundtruth.txt")
+        boxes = read_rows(self.annotation(name))
         notes: tuple[str, ...] = ()
         flags = None
         if self.split == "test" and len(boxes) == 1 and len(images) > 1:
@@ -67,23 +67,32 @@ class Got10k(FolderDataset):
 
     def marked_absent(self, name: str) -> NDArray[np.bool_] | None:
         """absence.label as it is, bool (rows,); None without the file."""
+        files = self.absence_files(name)
+        return read_flags(files[0]) > 0 if files else None
+
+    def annotation(self, name: str) -> Path:
+        """groundtruth.txt."""
+        return self.folder / name / "groundtruth.txt"
+
+    def absence_files(self, name: str) -> tuple[Path, ...]:
+        """absence.label, if it is there."""
         path = self.folder / name / "absence.label"
-        return read_flags(path) > 0 if path.is_file() else None
+        return (path,) if path.is_file() else ()
 
     def unlisted(self) -> list[str]:
         """Folders beside list.txt that it does not name."""
         return sorted(p.name for p in self.folder.iterdir() if p.is_dir() and p.name not in self._listed)
 
-    def audit(self, name: str) -> list[str]:
+    def audit(self, name: str) -> list[tuple[Path, str]]:
         """Compare the lengths of the labels that reading does not need with the boxes'."""
         folder = self.folder / name
-        boxes = len(read_rows(folder / "groundtruth.txt"))
+        boxes = len(read_rows(self.annotation(name)))
         found = []
         for label, highest in (("cover.label", 8), ("cut_by_image.label", 1)):
             if (folder / label).is_file():
                 rows = len(read_flags(folder / label, highest))
                 if rows != boxes:
-                    found.append(f"{label} has {rows} rows for {boxes} boxes")
+                    found.append((folder / label, f"{label} has {rows} rows for {boxes} boxes"))
         return found
 
 

@@ -10,6 +10,7 @@ from blake3 import blake3
 
 from datasets.errors import DataError
 from datasets.images import read_image
+from datasets.regular import read_regular
 
 _PNG, _PNG_END = b"\x89PNG", b"IEND\xaeB`\x82"
 
@@ -36,7 +37,7 @@ def inspect_image(path: Path) -> Inspection:
     coefficient is decoded, but to an eighth of the size, which saves a third of the time.
     """
     try:
-        data = path.read_bytes()
+        data = read_regular(path)
     except OSError as error:
         return Inspection(None, b"", f"cannot be read ({error.strerror})")
     digest = blake3(data).digest(length=16)

@@ -12,6 +12,7 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from datasets.errors import DataError
+from datasets.regular import read_regular
 
 Pixels = NDArray[np.uint8]
 
@@ -97,7 +98,7 @@ def is_jpeg(data: bytes) -> bool:
 
 def _content(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_regular(path)
     except OSError as error:
         raise DataError(path, f"the image cannot be read ({error.strerror})", _REMEDY) from error
 

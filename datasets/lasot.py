@@ -49,24 +49,32 @@ class Lasot(FolderDataset):
 
     def _read(self, name: str) -> Video:
         folder = self.folder(name)
-        boxes = read_rows(folder / "groundtruth.txt", origin=self.base)
-        flags, notes = _flags(folder, len(boxes))
+        boxes = read_rows(self.annotation(name), origin=self.base)
+        flags, notes = _flags(self.absence_files(name), len(boxes))
         return annotated(name, list_images(folder / "img"), boxes, flags, name.rpartition("-")[0], notes)
 
     def marked_absent(self, name: str) -> NDArray[np.bool_]:
         """Fully occluded or out of view, bool (T,)."""
+        return _flags(self.absence_files(name), len(read_rows(self.annotation(name))))[0]
+
+    def annotation(self, name: str) -> Path:
+        """groundtruth.txt."""
+        return self.folder(name) / "groundtruth.txt"
+
+    def absence_files(self, name: str) -> tuple[Path, ...]:
+        """full_occlusion.txt and out_of_view.txt, those that are there."""
         folder = self.folder(name)
-        return _flags(folder, len(read_rows(folder / "groundtruth.txt")))[0]
+        files = (folder / label for label in ("full_occlusion.txt", "out_of_view.txt"))
+        return tuple(file for file in files if file.is_file())
 
 
-def _flags(folder: Path, rows: int) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
+def _flags(files: tuple[Path, ...], rows: int) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
     flags = np.zeros(rows, bool)
     notes: tuple[str, ...] = ()
-    for label in ("full_occlusion.txt", "out_of_view.txt"):
-        if (folder / label).is_file():
-            marked, remarks = fitted(read_flags(folder / label) > 0, rows, label)
-            flags |= marked
-            notes += remarks
+    for file in files:
+        marked, remarks = fitted(read_flags(file) > 0, rows, file.name)
+        flags |= marked
+        notes += remarks
     return flags, notes
 
 

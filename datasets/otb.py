@@ -63,8 +63,8 @@ class Otb(FolderDataset):
         super().__init__("otb", root, split, tuple(self._annotation))
 
     def _read(self, name: str) -> Video:
-        folder, file = self._annotation[name]
-        boxes = read_rows(self.root / folder / file, origin=self.base)
+        folder, _ = self._annotation[name]
+        boxes = read_rows(self.annotation(name), origin=self.base)
         images = list_images(self.root / folder / "img")
         notes: tuple[str, ...] = ()
         if len(images) != len(boxes) and folder.lower() in FRAMES:
@@ -75,6 +75,10 @@ class Otb(FolderDataset):
                 notes = (f"{outside} images outside the benchmark's frames {first} to {last} are ignored",)
                 images = used
         return annotated(name, images, boxes, notes=notes)
+
+    def annotation(self, name: str) -> Path:
+        """groundtruth_rect.txt, or that of the one target."""
+        return self.root.joinpath(*self._annotation[name])
 
 
 def _targets(folder: Path) -> list[tuple[str, str]]:

@@ -85,7 +85,7 @@ class Uav123(FolderDataset):
         super().__init__(kind, root, split, names)
 
     def _read(self, name: str) -> Video:
-        boxes = read_rows(self.root / "anno" / self.version / f"{name}.txt", origin=self.base)
+        boxes = read_rows(self.annotation(name), origin=self.base)
         data = self.root / "data_seq" / self.version
         if name not in PARTS:
             return annotated(name, list_images(data / name), boxes)
@@ -98,3 +98,7 @@ class Uav123(FolderDataset):
             problem = f"{name} is images {first} to {last}, none of which is here ({len(images)} others are)"
             raise DataError(images.folder, problem, "Restore them from the benchmark's archive")
         return annotated(name, part, boxes)
+
+    def annotation(self, name: str) -> Path:
+        """anno/UAV123/NAME.txt."""
+        return self.root / "anno" / self.version / f"{name}.txt"

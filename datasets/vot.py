@@ -44,7 +44,11 @@ class Vot(FolderDataset):
             raise DataError(folder, "there is no such folder, though list.txt names it", remedy)
         color = folder / "color"
         images = list_images(color if color.is_dir() else folder)
-        return annotated(name, images, read_regions(folder / "groundtruth.txt"))
+        return annotated(name, images, read_regions(self.annotation(name)))
+
+    def annotation(self, name: str) -> Path:
+        """groundtruth.txt."""
+        return self.root / name / "groundtruth.txt"
 
 
 def read_regions(path: Path) -> Boxes:

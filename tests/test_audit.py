@@ -14,6 +14,7 @@ from datasets import open_dataset
 from datasets.__main__ import main
 from datasets.audit import Defect, audit
 from datasets.audit_command import Audit
+from datasets.errors import DataError
 from datasets.image_integrity import inspect_image
 from datasets.video import Video, VideoDataset
 
@@ -97,10 +98,54 @@ def test_boxes(clean: Path) -> None:
         ("A", kind) for kind in ("invalid-box", "box-outside", "box-beyond-border", "absent-frames")
     }
     assert (found["A", "invalid-box"].frame, found["A", "invalid-box"].frames) == (1, 2)
-    assert "(5, 5, 0, 9)" in found["A", "invalid-box"].detail
+    assert "groundtruth.txt, line 2 is '5,5,0,9'" in found["A", "invalid-box"].detail
     assert found["A", "box-outside"].frame == 3
-    assert "(60, 5, 9, 9) in an image of 64 x 48" in found["A", "box-beyond-border"].detail
+    assert "'60,5,9,9' in an image of 64 x 48" in found["A", "box-beyond-border"].detail
     assert (found["A", "absent-frames"].frame, found["A", "absent-frames"].frames) == (0, 1)
+
+
+def test_a_box_at_fault_is_shown_as_its_file_has_it(tmp_path: Path) -> None:
+    """Not as `ground_truth` has it, 0-based, which a search in the file does not find; nor with the healthy image."""
+    (tmp_path / "a.txt").write_text("1,1,5,5\n0,0,0,0\n")
+    box = defects(tmp_path, "annotations")["a", "invalid-box"]
+    assert box.detail == "frame 1: a.txt, line 2 is '0,0,0,0' (1-based)"
+    assert (box.path, box.row, box.frame) == (tmp_path / "a.txt", 2, 1)
+    folder = tmp_path / "Walking"
+    write_images(folder / "img", range(1, 4))
+    (folder / "groundtruth_rect.1.txt").write_text(
+        "1\t1\t5\t5\n65\t1\t5\t5\nNaN\tNaN\tNaN\tNaN\n7\t7\t7\t7\n"
+    )
+    found = defects(tmp_path, "otb")
+    assert {d.path for d in found.values()} == {folder / "groundtruth_rect.1.txt"}
+    outside = found["Walking-1", "box-outside"]
+    assert outside.detail.endswith("line 2 is '65\\t1\\t5\\t5' (1-based) in an image of 64 x 48")
+    assert (outside.row, found["Walking-1", "absent-frames"].row) == (2, 3)
+
+
+def test_labels_at_fault_are_named_with_their_path(clean: Path) -> None:
+    (clean / "A" / "absence.label").write_text("0\n0\n1\n0\n")
+    (clean / "B" / "absence.label").write_text("0\n0\n2\n0\n")
+    (clean / "B" / "cover.label").write_text("8\n" * 3)
+    found = defects(clean.parent)
+    assert (
+        found["A", "absent-frames"].detail == "frame 2: value 3 of absence.label marks the target as absent"
+    )
+    assert found["A", "absent-frames"].path == found["A", "row-counts"].path == clean / "A" / "absence.label"
+    broken = found["B", "annotation"]
+    assert (broken.path, broken.row) == (clean / "B" / "absence.label", 3)
+    (clean / "B" / "absence.label").write_text("0\n" * 4)
+    assert defects(clean.parent)["B", "row-counts"].path == clean / "B" / "cover.label"
+
+
+def test_lasots_two_files_of_flags(tmp_path: Path) -> None:
+    folder = tmp_path / "cup-1"
+    write_images(folder / "img", range(1, 4))
+    (folder / "groundtruth.txt").write_text(rows(3, base=1))
+    (folder / "full_occlusion.txt").write_text("0,0,0")
+    (folder / "out_of_view.txt").write_text("0,1,0")
+    (found,) = audit(open_dataset(f"lasot:{tmp_path}:all"))
+    assert (found.kind, found.path) == ("absent-frames", folder / "out_of_view.txt")
+    assert found.detail == "frame 1: value 2 of out_of_view.txt marks the target as absent"
 
 
 def test_nan_is_absence_where_the_benchmark_has_no_flags(clean: Path) -> None:
@@ -237,6 +282,41 @@ def test_command_line(
     captured = capsys.readouterr()
     assert captured.err.startswith("python -m datasets: /nothing/here: there is no such folder")
     assert "Traceback" not in captured.err
+
+
+@pytest.mark.parametrize(
+    ("text", "row", "said", "videos"),
+    [
+        ("../v1\nA\nB\n", 1, "'../v1' is not a video name", 2),
+        ("A\nB\nA\n", 3, "'A' stands here a second time (first in line 1)", 2),
+        ("../v1\n", 1, "'../v1' is not a video name", 0),
+        ("# A\n", None, "the list holds no video name", 0),
+    ],
+)
+def test_a_fault_of_the_list_is_a_defect_and_the_other_videos_are_inspected(
+    text: str, row: int | None, said: str, videos: int, clean: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listed, spec = clean / "list.txt", f"got10k:{clean.parent}"
+    listed.write_text(text)
+    (clean / "B" / "absence.label").write_text("0\n1\n0\n0\n")
+    assert Audit(spec, workers=2, json=True).run() == 1
+    report = json.loads(capsys.readouterr().out)
+    fault, *others = report["defects"]
+    assert (fault["video"], fault["kind"], fault["path"], fault["row"]) == ("", "list", str(listed), row)
+    assert said in fault["detail"]
+    assert [defect["video"] for defect in others] == ["B"] * bool(videos)
+    assert report["videos"] == videos
+    assert Audit(spec, workers=1, ignore=("absent-frames",)).run() == 1
+    assert f"1 defect in 0 of {videos} video" in capsys.readouterr().out.replace("\n", "")
+    with pytest.raises(DataError):
+        open_dataset(spec)  # nobody else takes such a list
+
+
+def test_a_faulty_list_to_leave_out_is_refused(clean: Path, tmp_path: Path) -> None:
+    """Else the audit would look at videos that were to be left out."""
+    (tmp_path / "without.txt").write_text("A\n../B\n")
+    with pytest.raises(DataError, match="line 2"):
+        Audit(f"got10k:{clean.parent}", exclude=tmp_path / "without.txt", workers=1).run()
 
 
 def test_names_are_printed_as_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

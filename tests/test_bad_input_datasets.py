@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from tiny_videos import rows, write_got10k, write_images
 from datasets import open_dataset
 from datasets.audit import audit
 from datasets.errors import DataError
+from datasets.images import read_image
 from datasets.results import ResultsFolder, write_results
 from datasets.spec import opened
 from pipeline.source import read_annotations
@@ -342,6 +345,39 @@ def test_what_the_system_refuses_is_one_videos_fault(harm: str, tmp_path: Path) 
     kinds = {(defect.video, defect.kind) for defect in audit(open_dataset(spec))}
     assert kinds <= {(names[1], "annotation"), (names[1], "bad-image")} and kinds
     opened.cache_clear()
+
+
+@contextmanager
+def piped(path: Path) -> Iterator[None]:
+    """A named pipe in a file's place: who opens it gets the file's content, where in earnest he would wait for ever."""
+    content = path.read_bytes()
+    path.unlink()
+    os.mkfifo(path)
+
+    def write() -> None:
+        with suppress(BrokenPipeError):
+            path.write_bytes(content)
+
+    writer = Thread(target=write)
+    writer.start()
+    try:
+        yield
+    finally:
+        end = os.open(path, os.O_RDWR)  # lets the writer through, which nobody has read
+        writer.join()
+        os.close(end)
+
+
+@pytest.mark.parametrize("file", ["groundtruth.txt", "00000002.jpg"])
+def test_a_pipe_in_a_files_place_is_refused_and_not_waited_for(file: str, tmp_path: Path) -> None:
+    path = write_got10k(tmp_path, {"A": 3}) / "A" / file
+    dataset = open_dataset(f"got10k:{tmp_path}")
+    with piped(path):
+        with pytest.raises(DataError, match=r"cannot be read \(this is a named pipe, not a file\)") as caught:
+            read_image(dataset["A"].frames[1])
+        assert caught.value.path == path
+        (defect,) = audit(dataset)
+        assert (defect.kind, defect.path) == ("annotation" if "txt" in file else "bad-image", path)
 
 
 def test_names_that_are_not_utf8(tmp_path: Path) -> None:

@@ -62,6 +62,16 @@ def test_the_origin_is_subtracted_before_rounding() -> None:
     assert parse_rows(b"16777217,1,16777217,1\n", PATH, origin=1)[0].tolist() == [16777216, 0, 16777216, 1]
 
 
+@pytest.mark.filterwarnings("error")
+def test_too_large_for_float32_is_refused_without_a_warning() -> None:
+    largest = float(np.finfo(np.float32).max)
+    # NumPy writes the largest float32 as 3.4028235e+38, which is more than it, and rounds to it.
+    assert parse_rows(b"1,2,3,3.4028235e+38\n", PATH)[0, 3] == largest
+    for word in ("1e39", "-1e39", "3.4028236e38", "1e999", "inf"):
+        with pytest.raises(DataError, match=f"line 1: value 1 is '{word}', not a finite number"):
+            parse_rows(f"{word},2,3,4\n".encode(), PATH)
+
+
 numbers = st.one_of(
     st.floats(-1e6, 1e6, allow_nan=False),
     st.floats(-1e4, 1e4, width=32),
