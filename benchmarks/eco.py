@@ -26,6 +26,7 @@ import numpy as np
 import tyro
 
 from datasets.boxes import Boxes, overlap
+from datasets.command_line import run_only_command
 from datasets.otb import Otb
 from teachers.base import Image, Task
 from teachers.eco import Eco
@@ -198,4 +199,4 @@ def _line(row: Row) -> str:
 
 
 if __name__ == "__main__":
-    raise SystemExit(tyro.cli(Benchmark, config=(tyro.conf.FlagCreatePairsOff,)).run())
+    raise SystemExit(run_only_command(Benchmark, "python benchmarks/eco.py"))

@@ -1,7 +1,7 @@
 """How long each teacher takes over GOT-10k's training set, from measured rates, real lengths and early stopping.
 
 Example:
-    python benchmarks/got10k_hours.py lengths.csv ../shared/table1.csv --teachers kcf eco siamrpn mdnet
+    python benchmarks/got10k_hours.py ../shared/data/got10k_lengths.csv pipeline/paper_table1.csv --teachers kcf eco
 
 The arithmetic, per teacher:
 
@@ -82,7 +82,7 @@ class Command:
     """Hours of each teacher over GOT-10k's training set.
 
     Example:
-        python benchmarks/got10k_hours.py lengths.csv table1.csv --teachers kcf eco
+        python benchmarks/got10k_hours.py ../shared/data/got10k_lengths.csv pipeline/paper_table1.csv --teachers kcf eco
     """
 
     lengths: tyro.conf.Positional[Path]
@@ -104,13 +104,17 @@ class Command:
     """Number of CPU cores to divide by."""
 
     videos: int = 4
-    """Procedural videos to measure on."""
+    """Procedural videos to measure on; the first warms up, and does not count."""
 
     frames: int = 40
     """Frames of each."""
 
     def run(self) -> int:
         """Print a markdown table."""
+        if self.videos < 2 or self.frames < 2:
+            raise ValueError("--videos and --frames: at least 2 each, for the first warms up or starts")
+        if unknown := [use for use in self.teachers if use not in LETTERS]:
+            raise ValueError(f"--teachers {unknown[0]}: the paper's Table 1 has {', '.join(LETTERS)}")
         cv2.setNumThreads(1)
         torch.set_num_threads(1)
         with self.lengths.open() as file:
@@ -145,7 +149,7 @@ class Command:
         tracked = frames_tracked(lengths, chance) * scale
         hours, whole = ((VIDEOS * rate.start + frames * rate.frame) / 3600 for frames in (tracked, every))
         gpu = (VIDEOS + tracked) / self.gpu[use] / 3600 if use in self.gpu else None
-        gpus = f"{gpu:.1f} | {gpu / 8:.1f}" if gpu is not None else "not measured | not measured"
+        gpus = f"{gpu:.2f} | {gpu / 8:.2f}" if gpu is not None else "not measured | not measured"
         print(
             f"| {use} | {rate.start:.3f} | {1000 * rate.frame:.1f} | {kept} | {chance:.4f} | "
             f"{tracked:,.0f} ({tracked / every:.0%}) | {hours:.1f} | {hours / self.cores:.2f} | "

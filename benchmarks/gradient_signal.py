@@ -40,7 +40,7 @@ class Probe(Learner):
         """Of the mean imitation loss of those who distil, and of the mean policy loss of those who do not."""
         self.student.train()
         self.student.backbone.train(False)
-        segment = self._interact()
+        segment, *_ = self._interact()
         found = losses(segment, self._distilling, self.options.loss)
         weights = [p for name, p in self.student.named_parameters() if not name.startswith("critic.")]
         means = found.imitation[self._distilling].mean(), found.policy[self._autonomous].mean()

@@ -24,6 +24,7 @@ import numpy as np
 import tyro
 
 from datasets.boxes import Boxes, overlap
+from datasets.command_line import run_only_command
 from datasets.images import read_image
 from datasets.otb import Otb
 from teachers.base import Image, Task
@@ -171,4 +172,4 @@ def _line(row: Row) -> str:
 
 
 if __name__ == "__main__":
-    raise SystemExit(tyro.cli(Benchmark, config=(tyro.conf.FlagCreatePairsOff,)).run())
+    raise SystemExit(run_only_command(Benchmark, "python benchmarks/kcf.py"))

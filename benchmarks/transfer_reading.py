@@ -87,6 +87,8 @@ def videos(a: Reading, folder: Path) -> list[Video]:
     dataset = open_dataset(a.dataset)
     found = [dataset[name] for name in dataset.names if a.match in name]
     found = [v for v in found if len(v) >= LENGTH]
+    if not found:
+        raise SystemExit(f"{a.dataset}: no video called *{a.match}* has {LENGTH} frames")
     if a.enlarge != 1.0:
         found = [enlarged(v, a.enlarge, folder) for v in found]
     if not a.target:
