@@ -72,7 +72,7 @@ class Recorded:
         except (recordings.MissingResultError, recordings.ResultLengthError) as error:
             raise NoRecordingError(str(error)) from error
         self._task, self._frame = task, 0
-        return self._row()
+        return self._row(task)
 
     def track(self, image: Image | None) -> Box:
         """Return the next row.
@@ -85,13 +85,11 @@ class Recorded:
             raise TeacherError(
                 f"{self._tracker}: asked for frame {self._frame} of {len(self._boxes)} recorded"
             )
-        return self._row()
+        return self._row(self._task)
 
-    def _row(self) -> Box:
+    def _row(self, task: Task) -> Box:
         row: Box = self._boxes[self._frame].copy()
         if not is_valid(row):
-            name = self._task.name if self._task else ""
-            raise TeacherError(
-                str(self._folder.no_box(self._tracker, name, self._frame, row, self._repetition))
-            )
+            error = self._folder.no_box(self._tracker, task.name, self._frame, row, self._repetition)
+            raise TeacherError(str(error))
         return row
