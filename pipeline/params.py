@@ -249,9 +249,8 @@ def complaints(error: ValidationError) -> str:
             near = difflib.get_close_matches(str(detail["loc"][-1]), _allowed(detail["loc"][:-1]), n=1)
             message = "there is no such key" + (f"; did you mean {near[0]}?" if near else "")
         value = "" if detail["type"] == "missing" or not detail["loc"] else f" = {detail['input']!r}"
-        clauses.append(
-            f"{key}{value}: {message}" if key else message
-        )  # of several keys at odds it names them
+        # Of several keys at odds the message names them.
+        clauses.append(f"{key}{value}: {message}" if key else message)
     return "; ".join(clauses)
 
 
